@@ -3,4 +3,6 @@
 //! No sockets, no files, no clock and no threads: only the [`ports`]. Read `ARCHITECTURE.md` for
 //! the map.
 
+pub mod codec;
+pub mod ids;
 pub mod ports;
