@@ -4,5 +4,15 @@
 //! the map.
 
 pub mod codec;
+pub mod config;
+pub mod error;
+pub mod heartbeat;
 pub mod ids;
+pub mod leader;
+pub mod membership;
+pub mod node;
 pub mod ports;
+pub mod replication;
+
+pub use node::NodeHandle;
+pub use replication::machine::{SnapshotJob, StateMachine};

@@ -1,0 +1,442 @@
+//! Settings: what an operator writes down, and the relations that must hold between the numbers.
+//!
+//! Unknown keys are refused, and so are tables of parts that this build does not have. Relations
+//! are checked once, by [`Settings::validate`], before anything is opened.
+//!
+//! Read next: [`Settings`], then `node/quorate.toml` for the commented example.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::NodeId;
+
+/// Consensus port unless set otherwise.
+pub const CONSENSUS_PORT: u16 = 8300;
+/// Heartbeat and membership port (TCP and UDP) unless set otherwise.
+pub const MEMBERSHIP_PORT: u16 = 8301;
+/// API port unless set otherwise.
+pub const API_PORT: u16 = 8500;
+
+/// Why settings were refused. Nothing was opened or changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// Not TOML, a wrong type, or an unknown key.
+    #[error("Q1301 settings cannot be read: {detail}; nothing was started; correct the file")]
+    Malformed {
+        /// What the parser says, with line and column.
+        detail: String,
+    },
+    /// A table of a part that this build does not have.
+    #[error("Q1302 [{table}] is not built in; nothing was started; remove the table")]
+    NotBuiltIn {
+        /// The table.
+        table: &'static str,
+    },
+    /// A dead leader's lease must be over before a successor can be elected.
+    #[error(
+        "Q1303 lease_ms {lease_ms} with drift is {lease_ms_max} ms, beyond election_timeout_ms_max \
+         {limit_ms}; nothing was started; lower lease_ms"
+    )]
+    LeaseOutlivesElection {
+        /// As set.
+        lease_ms: u64,
+        /// With the worst drift.
+        lease_ms_max: u64,
+        /// The election timeout's upper end.
+        limit_ms: u64,
+    },
+    /// Timeouts that no cluster could live with.
+    #[error("Q1304 {detail}; nothing was started; correct [cluster]")]
+    Timing {
+        /// Which relation does not hold, with the numbers.
+        detail: String,
+    },
+    /// Ports that cannot work.
+    #[error("Q1305 {detail}; nothing was started; choose ports from 1 to 65535, each once")]
+    Ports {
+        /// Which port and why.
+        detail: String,
+    },
+    /// Members that cannot form a cluster.
+    #[error("Q1306 {detail}; nothing was started; correct cluster.members")]
+    Members {
+        /// What is wrong with them.
+        detail: String,
+    },
+}
+
+/// All settings of one node.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// This node.
+    pub node: NodeSettings,
+    /// The cluster: the same on every node.
+    pub cluster: ClusterSettings,
+    /// The HTTP API.
+    #[serde(default)]
+    pub api: ApiSettings,
+    /// Refused until the part exists.
+    #[serde(default)]
+    files: Option<toml::Value>,
+    /// Refused until the part exists.
+    #[serde(default)]
+    database: Option<toml::Value>,
+    /// Refused until the part exists.
+    #[serde(default)]
+    services: Option<toml::Value>,
+}
+
+/// `[node]`: what differs from node to node.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeSettings {
+    /// Its name, one of `cluster.members`.
+    pub name: String,
+    /// Where it keeps everything. Used by one process at a time.
+    pub data_dir: PathBuf,
+}
+
+/// One of `cluster.members`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemberSettings {
+    /// Unique in the cluster.
+    pub name: String,
+    /// Where the other nodes and the clients reach it.
+    pub address: IpAddr,
+    /// TCP. Default 8300.
+    #[serde(default = "consensus_port")]
+    pub consensus_port: u16,
+    /// TCP and UDP. Default 8301.
+    #[serde(default = "membership_port")]
+    pub membership_port: u16,
+    /// TCP. Default 8500.
+    #[serde(default = "api_port")]
+    pub api_port: u16,
+}
+
+impl MemberSettings {
+    /// A member with the default ports.
+    pub fn at(name: &str, address: IpAddr) -> MemberSettings {
+        MemberSettings {
+            name: name.to_owned(),
+            address,
+            consensus_port: CONSENSUS_PORT,
+            membership_port: MEMBERSHIP_PORT,
+            api_port: API_PORT,
+        }
+    }
+
+    /// Where consensus listens.
+    pub fn consensus(&self) -> SocketAddr {
+        SocketAddr::new(self.address, self.consensus_port)
+    }
+
+    /// Where heartbeat and membership listen.
+    pub fn membership(&self) -> SocketAddr {
+        SocketAddr::new(self.address, self.membership_port)
+    }
+
+    /// Where the API listens.
+    pub fn api(&self) -> SocketAddr {
+        SocketAddr::new(self.address, self.api_port)
+    }
+}
+
+/// `[cluster]`: the same on every node.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClusterSettings {
+    /// Two clusters of different names never talk to each other. Default `quorate`.
+    #[serde(default = "cluster_name")]
+    pub name: String,
+    /// The founding voters, in an order that is the same everywhere: it gives their first ids.
+    pub members: Vec<MemberSettings>,
+    /// How often a leader shows itself. Default 30.
+    #[serde(default = "heartbeat_interval_ms")]
+    pub heartbeat_interval_ms: u64,
+    /// The shortest wait of a voter before it campaigns. Default 150.
+    #[serde(default = "election_timeout_ms_min")]
+    pub election_timeout_ms_min: u64,
+    /// The longest such wait, and the silence for which a voter grants no vote. Default 240.
+    #[serde(default = "election_timeout_ms_max")]
+    pub election_timeout_ms_max: u64,
+    /// How long a leader may act without hearing from a majority. Default 235.
+    #[serde(default = "lease_ms")]
+    pub lease_ms: u64,
+    /// Worst difference of two nodes' clock rates, in percent. Default 1.
+    #[serde(default = "clock_drift_percent_max")]
+    pub clock_drift_percent_max: u64,
+    /// How often peers are pinged. Default 250.
+    #[serde(default = "ping_interval_ms")]
+    pub ping_interval_ms: u64,
+    /// Unanswered pings in a row after which a peer is silent. Default 4.
+    #[serde(default = "missed_pings_max")]
+    pub missed_pings_max: u32,
+    /// How long a write may take before its outcome is called unknown. Default 5,000.
+    #[serde(default = "write_timeout_ms")]
+    pub write_timeout_ms: u64,
+    /// Applied entries after which a snapshot replaces the log before it. Default 50,000.
+    #[serde(default = "snapshot_entries_count")]
+    pub snapshot_entries_count: u64,
+}
+
+/// `[api]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ApiSettings {
+    /// Whether the API listens at all. Default true.
+    pub enabled: bool,
+    /// Connections served at once; more wait in the system's queue. Default 4,096.
+    pub connections_count_max: usize,
+}
+
+impl Default for ApiSettings {
+    fn default() -> ApiSettings {
+        ApiSettings { enabled: true, connections_count_max: 4_096 }
+    }
+}
+
+fn consensus_port() -> u16 {
+    CONSENSUS_PORT
+}
+fn membership_port() -> u16 {
+    MEMBERSHIP_PORT
+}
+fn api_port() -> u16 {
+    API_PORT
+}
+fn cluster_name() -> String {
+    "quorate".to_owned()
+}
+fn heartbeat_interval_ms() -> u64 {
+    30
+}
+fn election_timeout_ms_min() -> u64 {
+    150
+}
+fn election_timeout_ms_max() -> u64 {
+    240
+}
+fn lease_ms() -> u64 {
+    235
+}
+fn clock_drift_percent_max() -> u64 {
+    1
+}
+fn ping_interval_ms() -> u64 {
+    250
+}
+fn missed_pings_max() -> u32 {
+    4
+}
+fn write_timeout_ms() -> u64 {
+    5_000
+}
+fn snapshot_entries_count() -> u64 {
+    50_000
+}
+
+impl ClusterSettings {
+    /// The defaults for these members.
+    pub fn of(members: Vec<MemberSettings>) -> ClusterSettings {
+        ClusterSettings {
+            name: cluster_name(),
+            members,
+            heartbeat_interval_ms: heartbeat_interval_ms(),
+            election_timeout_ms_min: election_timeout_ms_min(),
+            election_timeout_ms_max: election_timeout_ms_max(),
+            lease_ms: lease_ms(),
+            clock_drift_percent_max: clock_drift_percent_max(),
+            ping_interval_ms: ping_interval_ms(),
+            missed_pings_max: missed_pings_max(),
+            write_timeout_ms: write_timeout_ms(),
+            snapshot_entries_count: snapshot_entries_count(),
+        }
+    }
+
+    /// `duration_ms` on the slowest clock, rounded up, in milliseconds of the fastest.
+    pub fn with_drift_ms(&self, duration_ms: u64) -> u64 {
+        let percent = self.clock_drift_percent_max.saturating_add(100);
+        duration_ms.saturating_mul(percent).div_ceil(100)
+    }
+}
+
+impl Settings {
+    /// Settings made by a program, with the API as by default.
+    pub fn new(node: NodeSettings, cluster: ClusterSettings) -> Settings {
+        let api = ApiSettings::default();
+        Settings { node, cluster, api, files: None, database: None, services: None }
+    }
+
+    /// Parses and validates.
+    pub fn from_toml(text: &str) -> Result<Settings, ConfigError> {
+        let settings: Settings = toml::from_str(text)
+            .map_err(|error| ConfigError::Malformed { detail: error.to_string() })?;
+        settings.validate()?;
+        Ok(settings)
+    }
+
+    /// This node's entry in `cluster.members` and its founding id (position, from 1).
+    pub fn this_member(&self) -> Option<(NodeId, &MemberSettings)> {
+        let named = |member: &&MemberSettings| member.name == self.node.name;
+        let position = self.cluster.members.iter().position(|member| named(&member))?;
+        Some((NodeId(position as u64 + 1), &self.cluster.members[position]))
+    }
+
+    /// Checks every relation between fields. Nothing is opened.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.validate_tables()?;
+        self.cluster.validate_members()?;
+        if self.this_member().is_none() {
+            let name = &self.node.name;
+            return Err(ConfigError::Members {
+                detail: format!("node.name {name:?} is not listed"),
+            });
+        }
+        self.cluster.validate_ports()?;
+        self.cluster.validate_timing()
+    }
+
+    fn validate_tables(&self) -> Result<(), ConfigError> {
+        let later =
+            [("files", &self.files), ("database", &self.database), ("services", &self.services)];
+        match later.into_iter().find(|(_, table)| table.is_some()) {
+            Some((table, _)) => Err(ConfigError::NotBuiltIn { table }),
+            None => Ok(()),
+        }
+    }
+}
+
+impl ClusterSettings {
+    fn validate_members(&self) -> Result<(), ConfigError> {
+        let refuse = |detail: String| Err(ConfigError::Members { detail });
+        if self.members.is_empty() {
+            return refuse("cluster.members is empty".to_owned());
+        }
+        for (at, member) in self.members.iter().enumerate() {
+            if member.name.is_empty() || member.name.len() > 63 {
+                return refuse(format!("name {:?} is not 1 to 63 bytes long", member.name));
+            }
+            if self.members[..at].iter().any(|other| other.name == member.name) {
+                return refuse(format!("name {:?} is there twice", member.name));
+            }
+            if !member.address.is_loopback() {
+                let detail = format!("{} is no loopback address", member.address);
+                return refuse(format!("{detail}, and this build has no TLS for others"));
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_ports(&self) -> Result<(), ConfigError> {
+        let refuse = |detail: String| Err(ConfigError::Ports { detail });
+        let mut taken: Vec<SocketAddr> = Vec::new();
+        for member in &self.members {
+            for address in [member.consensus(), member.membership(), member.api()] {
+                if address.port() == 0 {
+                    return refuse(format!("{} has port 0", member.name));
+                }
+                if taken.contains(&address) {
+                    return refuse(format!("{address} is used twice"));
+                }
+                taken.push(address);
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_timing(&self) -> Result<(), ConfigError> {
+        let refuse = |detail: String| Err(ConfigError::Timing { detail });
+        let (min, max) = (self.election_timeout_ms_min, self.election_timeout_ms_max);
+        let heartbeat = self.heartbeat_interval_ms;
+        if heartbeat == 0 || self.lease_ms == 0 || self.ping_interval_ms == 0 {
+            return refuse("an interval or lease of 0 ms".to_owned());
+        }
+        if heartbeat.saturating_mul(3) > min {
+            let detail = format!("election_timeout_ms_min {min} is less than three heartbeats");
+            return refuse(format!("{detail} of {heartbeat} ms"));
+        }
+        if min >= max {
+            return refuse(format!("election_timeout_ms_min {min} is not below _max {max}"));
+        }
+        if self.clock_drift_percent_max > 50 {
+            return refuse("clock_drift_percent_max is above 50".to_owned());
+        }
+        if self.missed_pings_max == 0 || self.snapshot_entries_count < 100 {
+            return refuse("missed_pings_max 0, or snapshot_entries_count below 100".to_owned());
+        }
+        if self.write_timeout_ms < max {
+            return refuse(format!("write_timeout_ms is below election_timeout_ms_max {max}"));
+        }
+        let lease_ms_max = self.with_drift_ms(self.lease_ms);
+        if lease_ms_max > max {
+            let lease_ms = self.lease_ms;
+            return Err(ConfigError::LeaseOutlivesElection {
+                lease_ms,
+                lease_ms_max,
+                limit_ms: max,
+            });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+        [node]
+        name = "n2"
+        data_dir = "/var/lib/quorate"
+        [cluster]
+        members = [
+            { name = "n1", address = "127.0.0.11" },
+            { name = "n2", address = "127.0.0.12", api_port = 9500 },
+        ]
+    "#;
+
+    fn refusal(text: &str) -> String {
+        Settings::from_toml(text).expect_err("refused").to_string()
+    }
+
+    #[test]
+    fn good_settings_have_the_defaults_of_the_design() {
+        let settings = Settings::from_toml(GOOD).expect("good");
+        let (id, this) = settings.this_member().expect("listed");
+        assert_eq!(id, NodeId(2));
+        assert_eq!(this.consensus().to_string(), "127.0.0.12:8300");
+        assert_eq!(this.api().to_string(), "127.0.0.12:9500");
+        assert_eq!(settings.cluster.lease_ms, 235);
+        assert_eq!(settings.cluster.with_drift_ms(235), 238);
+    }
+
+    #[test]
+    fn each_bad_setting_is_refused_with_its_code_and_advice() {
+        let with = |more: &str| format!("{GOOD}\n{more}");
+        let table = [
+            (with("lease_ms = 240"), "Q1303 lease_ms 240 with drift is 243 ms"),
+            (with("heartbeat_interval_ms = 60"), "Q1304 election_timeout_ms_min 150"),
+            (with("election_timeout_ms_min = 240"), "Q1304 election_timeout_ms_min 240 is not"),
+            (with("lease_ms = 0"), "Q1304 an interval or lease of 0 ms"),
+            (with("leas_ms = 5"), "Q1301 "),
+            (with("[[files]]\npath = \"/srv\""), "Q1302 [files] is not built in"),
+            (with("[database]"), "Q1302 [database] is not built in"),
+            (GOOD.replace("\"n2\"\n", "\"n9\"\n"), "Q1306 node.name \"n9\" is not listed"),
+            (GOOD.replace("name = \"n1\"", "name = \"n2\""), "Q1306 name \"n2\" is there twice"),
+            (GOOD.replace("9500", "0"), "Q1305 n2 has port 0"),
+            (GOOD.replace("9500", "8300"), "Q1305 127.0.0.12:8300 is used twice"),
+            (GOOD.replace("127.0.0.11", "10.0.0.1"), "Q1306 10.0.0.1 is no loopback address"),
+            ("[node".to_owned(), "Q1301 "),
+        ];
+        for (text, expected) in table {
+            let refusal = refusal(&text);
+            assert!(refusal.starts_with(expected), "{refusal} should start with {expected}");
+            assert!(refusal.contains("nothing was started"), "{refusal}");
+        }
+    }
+}
