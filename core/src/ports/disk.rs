@@ -1,11 +1,18 @@
 //! The node's data directory, and the lanes on which blocking work runs.
 //!
-//! Paths are relative to the data directory. Every call but [`Disk::lane`] and [`Lane::run`] may
-//! block: call it from a job on a lane, or before the node serves anything.
+//! Paths are relative to the data directory, and [`checked_path`] says which are allowed. Every call but
+//! [`Disk::lane`] and [`Lane::run`] may block: call it from a job on a lane, or before the node
+//! serves anything.
+//!
+//! Invariants
+//! - What a call shows is durable when the call returns, also if an earlier process was killed
+//!   between a write and its sync: a node must not act on what a power cut can still take away.
+//!   The exception is what this process itself has written through [`Blocks`] and not synced.
+//! - Missing directories are made, durably, by whatever puts a file into them.
 
 use std::fmt::Debug;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
@@ -19,10 +26,30 @@ pub enum OpenHow {
     CreateIfMissing,
 }
 
+/// `path` itself, or `InvalidInput` if it does not name a place inside the data directory.
+///
+/// Allowed are plain components that do not start with a dot: no root, no `..`, and no name that a
+/// world uses for itself, such as that of a half-written file. The empty path is the directory
+/// itself. Every [`Disk`] refuses what this refuses.
+pub fn checked_path(path: &Path) -> io::Result<&Path> {
+    let is_allowed = path.components().all(|part| match part {
+        Component::Normal(name) => !name.as_encoded_bytes().starts_with(b"."),
+        Component::Prefix(_) | Component::RootDir | Component::CurDir | Component::ParentDir => {
+            false
+        }
+    });
+    if is_allowed {
+        return Ok(path);
+    }
+    let text = format!("{} is not a path inside the data directory", path.display());
+    Err(io::Error::new(io::ErrorKind::InvalidInput, text))
+}
+
 /// One file, read and written at positions. The shape is that of redb's storage backend.
 ///
 /// A write is durable only after a later [`Blocks::sync_data`] returned `Ok`. After a failed sync
-/// nothing is known about any write since the last good one, and the file must be opened anew.
+/// nothing is known about any write since the last good one, and every later call fails: a sync is
+/// never tried again. Opening the file anew does not make the lost writes known; the node ends.
 pub trait Blocks: Debug + Send + Sync {
     /// Size in bytes.
     fn len(&self) -> io::Result<u64>;
@@ -44,8 +71,12 @@ pub trait Blocks: Debug + Send + Sync {
 pub type Job = Box<dyn FnOnce() -> io::Result<()> + Send>;
 
 /// Runs blocking jobs strictly in order, one at a time, off the node's thread.
+///
+/// A failed job holds up nothing: the next one runs. Lanes wait neither for nor behind each other.
+/// A job that panics ends the process (in the simulator: fails the run).
 pub trait Lane: Debug + Send + Sync {
-    /// Queues `job` now (also if the future is never polled) and resolves with its result.
+    /// Queues `job` now and resolves with its result. The job runs also if the future is never
+    /// polled or is dropped.
     ///
     /// Fails with `BrokenPipe` if the lane has ended, which happens only when the node does.
     fn run(&self, job: Job) -> BoxFuture<'static, io::Result<()>>;
@@ -57,12 +88,32 @@ pub trait Disk: Debug + Send + Sync {
     fn open(&self, path: &Path, how: OpenHow) -> io::Result<Box<dyn Blocks>>;
     /// The whole content of a small file; `None` if there is none.
     fn read(&self, path: &Path) -> io::Result<Option<Vec<u8>>>;
-    /// Puts `bytes` in place of the file in one step: a crash leaves the old or the new content.
+    /// Puts `bytes` in place of the file in one step, durably, making the file if there is none.
+    /// A crash or an error leaves the old or the new content, whole.
     fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
-    /// The files directly in `dir`, sorted; empty if there is no such directory.
+    /// The files directly in `dir`, sorted; empty if there is no such directory. The paths are
+    /// relative to the data directory, ready for [`Disk::open`]. Directories are not listed, nor is
+    /// what a world keeps for itself. `dir` may be empty: the data directory itself.
     fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>>;
-    /// Renames a file and makes that durable.
+    /// Renames a file, replacing one that has the name `to`, and makes that durable. `NotFound` if
+    /// there is no file `from`.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// A lane of that name. Two calls give two lanes.
     fn lane(&self, name: &'static str) -> Arc<dyn Lane>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_paths_inside_the_data_directory_are_allowed() {
+        for path in ["", "log", "log/0001.seg", "a..b/c.", "trailing/"] {
+            assert!(checked_path(Path::new(path)).is_ok(), "{path:?}");
+        }
+        for path in ["/", "/etc/passwd", "..", "a/../b", "a/..", ".", "./a", ".hidden", "a/.b"] {
+            let refused = checked_path(Path::new(path)).map_err(|error| error.kind());
+            assert_eq!(refused, Err(io::ErrorKind::InvalidInput), "{path:?}");
+        }
+    }
 }

@@ -16,7 +16,7 @@ mod entropy;
 mod net;
 
 pub use clock::{Clock, Now, UnixMs, enter_clock, node_now, sleep_until};
-pub use disk::{Blocks, Disk, Job, Lane, OpenHow};
+pub use disk::{Blocks, Disk, Job, Lane, OpenHow, checked_path};
 pub use entropy::Entropy;
 pub use net::{DATAGRAM_SIZE_BYTES_MAX, Datagrams, Listener, Net, Stream};
 
