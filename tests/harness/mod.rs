@@ -1,1 +1,3 @@
-//! The harness for process tests.
+//! The harness for process tests, and the contracts both worlds keep.
+
+pub mod contracts;

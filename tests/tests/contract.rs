@@ -1,0 +1,61 @@
+//! Both worlds keep the promises of the ports.
+//!
+//! The promises are functions in `tests/harness/contracts`; a world is a way to run them.
+
+mod real {
+    //! Sockets on a loopback block of this process's own, files in a temporary directory.
+
+    use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+    use quorate_core::ports::Env;
+    use quorate_tests::contracts;
+
+    const SERVER_PORT: u16 = 28_300;
+
+    /// Address `last` of a block that test processes running beside this one seldom share.
+    fn ip(last: u8) -> IpAddr {
+        let block = u8::try_from(std::process::id() % 250 + 1).expect("1..=250 fits a byte");
+        IpAddr::V4(Ipv4Addr::new(127, 77, block, last))
+    }
+
+    /// The world of the node with address `last`, and the directory that ends with it.
+    fn node(last: u8) -> (tempfile::TempDir, Env) {
+        let place = tempfile::tempdir().expect("a temporary directory can be made");
+        let env = quorate_net::env(ip(last), place.path()).expect("a fresh directory can be taken");
+        (place, env)
+    }
+
+    #[test]
+    fn net_between_two_nodes() {
+        let (_server_place, server_env) = node(1);
+        let (_client_place, client_env) = node(2);
+        let at = SocketAddr::new(ip(1), SERVER_PORT);
+        quorate_net::block_on(async {
+            let mut server = tokio::task::spawn_local(contracts::net_server(server_env, at));
+            tokio::select! {
+                biased;
+                ended = &mut server => panic!("the server ended: {ended:?}"),
+                () = contracts::net_client(client_env, ip(2), at) => {}
+            }
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn net_of_one_node() {
+        let (_place, env) = node(3);
+        quorate_net::block_on(contracts::net_alone(env, ip(3))).unwrap();
+    }
+
+    #[test]
+    fn disk() {
+        let (_place, env) = node(4);
+        quorate_net::block_on(contracts::disk(env)).unwrap();
+    }
+
+    #[test]
+    fn lane() {
+        let (_place, env) = node(5);
+        quorate_net::block_on(contracts::lane(env)).unwrap();
+    }
+}
