@@ -61,7 +61,11 @@ fn socket_for(address: SocketAddr) -> io::Result<TcpSocket> {
 async fn connect(from: IpAddr, to: SocketAddr) -> io::Result<TcpStream> {
     let socket = socket_for(to)?;
     socket.bind(SocketAddr::new(from, 0))?;
-    let stream = socket.connect(to).await?;
+    ready(socket.connect(to).await?, to)
+}
+
+/// A stream that has just reached `to`, made ready for use.
+fn ready(stream: TcpStream, to: SocketAddr) -> io::Result<TcpStream> {
     // TCP lets a socket connect to itself when the source port it was given is the one it dials
     // on its own address. Nobody listens there, and this node would talk to itself.
     if stream.local_addr()? == to {
@@ -157,6 +161,20 @@ mod tests {
             let net = TokioNet::new(OWN);
             let socket = net.datagrams(ANY_PORT).await?;
             socket.try_send_to(b"ping", socket.local_addr()?)
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn a_socket_that_reached_only_itself_is_refused() {
+        on_runtime(async {
+            let socket = TcpSocket::new_v4()?;
+            socket.bind(ANY_PORT)?;
+            let itself = socket.local_addr()?;
+            let stream = socket.connect(itself).await?;
+            let refused = ready(stream, itself).map(|_| ()).map_err(|error| error.kind());
+            assert_eq!(refused, Err(io::ErrorKind::ConnectionRefused));
+            Ok(())
         })
         .unwrap();
     }
