@@ -1,8 +1,8 @@
 //! The node's data directory, and the lanes on which blocking work runs.
 //!
-//! Paths are relative to the data directory, and [`checked_path`] says which are allowed. Every call but
-//! [`Disk::lane`] and [`Lane::run`] may block: call it from a job on a lane, or before the node
-//! serves anything.
+//! Paths are relative to the data directory, and [`checked_path`] says which are allowed. Every
+//! call but [`Disk::lane`] and [`Lane::run`] may block: call it from a job on a lane, or before the
+//! node serves anything.
 //!
 //! Invariants
 //! - What a call shows is durable when the call returns, also if an earlier process was killed
