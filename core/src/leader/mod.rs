@@ -10,6 +10,16 @@
 //!
 //! Read next: [`Record`], [`Leadership`], then `state.rs`. Source: `protocols.md` items 8, 10, 19.
 
+pub mod actor;
+mod handover;
+pub mod record;
+pub mod state;
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod tests;
+
 use actix::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -84,6 +94,19 @@ pub struct Leadership {
 }
 
 impl Leadership {
+    /// What `node` knows before it has heard anything: nobody is elected, it does not act.
+    pub fn unknown(node: NodeId, now: Now) -> Leadership {
+        Leadership {
+            node,
+            term: Term::default(),
+            role: RaftRole::Learner,
+            elected: None,
+            token: None,
+            lease_until: Now::default(),
+            since: now,
+        }
+    }
+
     /// Whether the node may act at `now`. Reads the clock's value, so a frozen node that thaws
     /// answers no before any message reaches it.
     pub fn may_act(&self, now: Now) -> bool {
