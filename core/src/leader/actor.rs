@@ -6,6 +6,7 @@
 //! Read next: [`LeaderActor::new`], then `state.rs`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use actix::prelude::*;
 use futures_util::future::LocalBoxFuture;
@@ -17,7 +18,7 @@ use crate::config::ClusterSettings;
 use crate::error::SwitchoverError;
 use crate::heartbeat::{Paused, PeerHealth};
 use crate::ids::NodeId;
-use crate::ports::{Env, sleep_until};
+use crate::ports::{Clock, Env, sleep_until};
 use crate::replication::{
     AskProgress, ConsensusReport, PauseWrites, ProposeRecord, QuorumAcked, TransferLeadership,
 };
@@ -41,7 +42,7 @@ type SwitchoverResult = Result<NodeId, SwitchoverError>;
 pub struct LeaderActor {
     this: NodeId,
     state: Leader,
-    env: Env,
+    clock: Arc<dyn Clock>,
     commands: Commands,
     published: watch::Sender<Leadership>,
     waiting: BTreeMap<u64, oneshot::Sender<SwitchoverResult>>,
@@ -53,19 +54,30 @@ impl LeaderActor {
     pub fn new(
         this: NodeId,
         cluster: &ClusterSettings,
-        env: Env,
+        env: &Env,
         commands: Commands,
         published: watch::Sender<Leadership>,
     ) -> LeaderActor {
-        let state = Leader::new(this, cluster.clone(), env.clock.now());
+        LeaderActor::with_clock(this, cluster, env.clock.clone(), commands, published)
+    }
+
+    /// The clock is all of the world that it uses by itself.
+    pub(super) fn with_clock(
+        this: NodeId,
+        cluster: &ClusterSettings,
+        clock: Arc<dyn Clock>,
+        commands: Commands,
+        published: watch::Sender<Leadership>,
+    ) -> LeaderActor {
+        let state = Leader::new(this, cluster.clone(), clock.now());
         let waiting = BTreeMap::new();
-        LeaderActor { this, state, env, commands, published, waiting, requests_count: 0 }
+        LeaderActor { this, state, clock, commands, published, waiting, requests_count: 0 }
     }
 
     /// The whole shell: read the clock once, step, perform the effects in order.
     fn advance(&mut self, input: Input, ctx: &mut Context<Self>) {
         let mut effects = Vec::new();
-        self.state.step(self.env.clock.now(), input, &mut effects);
+        self.state.step(self.clock.now(), input, &mut effects);
         for effect in effects {
             self.perform(effect, ctx);
         }
@@ -82,7 +94,7 @@ impl LeaderActor {
                 });
             }
             Effect::SetTimer { at } => {
-                let clock = self.env.clock.clone();
+                let clock = self.clock.clone();
                 let sleep = async move { sleep_until(&*clock, at).await }.into_actor(self);
                 ctx.spawn(sleep.map(|(), actor, ctx| actor.advance(Input::TimerFired, ctx)));
             }

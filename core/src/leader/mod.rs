@@ -18,6 +18,8 @@ pub mod state;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
+mod shell_tests;
+#[cfg(test)]
 mod tests;
 
 use actix::prelude::*;

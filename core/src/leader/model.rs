@@ -334,6 +334,26 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
+
+    /// Whatever went before, an elected node that hears its voters acts within a lease and a round.
+    #[test]
+    fn an_elected_node_with_a_quorum_acts_in_bounded_time((fast, ops) in runs()) {
+        let mut world = World::new(&fast);
+        ops.iter().for_each(|op| world.run(op));
+
+        world.run(&Op::Elect { node: 0, granting: u8::MAX, commits_late: true });
+        for _ in 0..6 {
+            world.run(&Op::Work { reached: u8::MAX });
+            world.run(&Op::Advance { ms: 30 });
+        }
+        world.run(&Op::Work { reached: u8::MAX });
+
+        prop_assert!(world.machines[0].published.may_act(world.now(0)));
+    }
+}
+
 /// The law would hold too if nobody ever acted: the same runs must hand the right on.
 #[test]
 fn the_right_to_act_moves_in_these_runs() {

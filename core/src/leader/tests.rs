@@ -259,6 +259,19 @@ fn a_later_term_or_record_ends_the_right_at_once() {
     let mut record = Life::acting();
     record.check(200, applied(acting(6, N2)), "Elected 5 idle");
     record.check(210, acked(5, 205), "");
+
+    let mut again = Life::acting();
+    again.check(200, elected(6, 0), "Elected 6 idle");
+    again.check(335, TICK, "timer 438"); // set for the lease of term 5
+    again.check(438, TICK, "acting 6, timer 1398");
+    again.check(440, applied(acting(6, N1)), "");
+    again.check(440, acked(5, 435), ""); // the word of an older term is none
+    again.check(450, acked(6, 445), "Elected 6 acts until 680, timer 680");
+
+    let mut released_before = Life::transferred();
+    released_before.run(131, acked(5, 131));
+    released_before.run(132, elected(6, 0));
+    released_before.check(133, applied(acting(6, N1)), ""); // nor is its lease
 }
 
 #[test]
