@@ -1,0 +1,193 @@
+//! A node: four actors wired together, and the handle through which others use them.
+//!
+//! It decides nothing. [`start`] is the only way to make a node, for the daemon, for embedders and
+//! for the simulator alike.
+//!
+//! Read next: `start.rs` for who knows whom, then the actors' own rooms.
+
+mod answering;
+mod book;
+mod identity;
+mod registrar;
+mod start;
+
+pub use start::start;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use actix::prelude::*;
+use bytes::Bytes;
+use tokio::sync::{oneshot, watch};
+use tokio::task::AbortHandle;
+
+use crate::config::ConfigError;
+use crate::error::{ReadError, SwitchoverError, WriteError};
+use crate::ids::{NodeId, RequestId};
+use crate::leader::{Leadership, Switchover};
+use crate::ports::Env;
+use crate::replication::{
+    Answer, Consensus, Consistency, LogStore, Propose, Proposed, Read, Stop, StoreError,
+};
+
+/// Why a node did not start. Nothing was left running.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The settings do not hold together.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A port is taken, or the address is not this machine's.
+    #[error("Q1501 {at} cannot be listened on: {detail}; nothing was started; free the port")]
+    Port {
+        /// The address and port.
+        at: SocketAddr,
+        /// What the system says.
+        detail: String,
+    },
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The data directory refuses.
+    #[error("Q1502 the data directory refuses: {detail}; nothing was started; check the disk")]
+    Disk {
+        /// What the system says.
+        detail: String,
+    },
+    /// The data directory is that of another node.
+    #[error("Q1503 {detail}; nothing was started; correct node.name or node.data_dir")]
+    Identity {
+        /// What does not fit.
+        detail: String,
+    },
+    /// The newest snapshot cannot be read by this program.
+    #[error(
+        "Q1504 the snapshot cannot be restored: {detail}; nothing was started; is this the \
+             right program for this data?"
+    )]
+    Snapshot {
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// Consensus refuses the settings or the store.
+    #[error("Q1505 consensus does not start: {detail}; nothing was started; report this")]
+    Consensus {
+        /// What it says.
+        detail: String,
+    },
+}
+
+/// A running node, as programs use it. Cheap to clone; dropping the last one does not stop the node.
+#[derive(Clone)]
+pub struct NodeHandle {
+    pub(crate) inner: Arc<Inner>,
+}
+
+/// What a handle is made of. Recipients instead of actor addresses, so that a test can answer.
+pub(crate) struct Inner {
+    pub(crate) node: NodeId,
+    pub(crate) env: Env,
+    pub(crate) propose: Recipient<Propose>,
+    pub(crate) read: Recipient<Read>,
+    pub(crate) switchover: Recipient<Switchover>,
+    pub(crate) stop: Recipient<Stop>,
+    pub(crate) leadership: watch::Receiver<Leadership>,
+    pub(crate) ended: watch::Receiver<Option<String>>,
+    pub(crate) consensus: Consensus,
+    pub(crate) log: LogStore,
+    pub(crate) tasks: Tasks,
+}
+
+/// Local tasks that end with the node.
+#[derive(Debug, Default)]
+pub(crate) struct Tasks(Mutex<Vec<AbortHandle>>);
+
+impl Tasks {
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        let handle = tokio::task::spawn_local(task).abort_handle();
+        self.0.lock().expect("no code panics while it holds the tasks").push(handle);
+    }
+
+    fn end(&self) {
+        let mut tasks = self.0.lock().expect("no code panics while it holds the tasks");
+        tasks.drain(..).for_each(|task| task.abort());
+    }
+}
+
+impl NodeHandle {
+    /// The node's id in its cluster.
+    pub fn node(&self) -> NodeId {
+        self.inner.node
+    }
+
+    /// Writes a command and waits until it is durable on a quorum and applied.
+    pub async fn propose(
+        &self,
+        command: Bytes,
+        request_id: RequestId,
+    ) -> Result<Proposed, WriteError> {
+        let sent = self.inner.propose.send(Propose { command, request_id }).await;
+        sent.unwrap_or(Err(WriteError::Stopping { this: self.inner.node }))
+    }
+
+    /// Asks the state machine.
+    pub async fn read(&self, query: Bytes, consistency: Consistency) -> Result<Answer, ReadError> {
+        let sent = self.inner.read.send(Read { query, consistency }).await;
+        sent.unwrap_or(Err(ReadError::Stopping { this: self.inner.node }))
+    }
+
+    /// Hands leadership to `to`, or to the fittest voter; returns who has it.
+    pub async fn switchover(&self, to: Option<NodeId>) -> Result<NodeId, SwitchoverError> {
+        let sent = self.inner.switchover.send(Switchover { to }).await;
+        sent.unwrap_or(Err(SwitchoverError::NotLeader { this: self.inner.node }))
+    }
+
+    /// Ends the node: no new requests, no listeners, everything acknowledged durable. It stays a
+    /// member. Leadership is not handed over; see [`NodeHandle::switchover`].
+    pub async fn stop(&self) {
+        let _ = self.inner.stop.send(Stop).await;
+        self.inner.consensus.stop().await;
+        let (sender, flushed) = oneshot::channel();
+        self.inner.log.flush(Box::new(move |result| drop(sender.send(result))));
+        let _ = flushed.await;
+        self.inner.tasks.end();
+    }
+
+    /// Waits until the node cannot go on, and says why: its disk failed, for one. A program then
+    /// ends its process; the rest of the cluster goes on.
+    pub async fn failed(&self) -> String {
+        let mut ended = self.inner.ended.clone();
+        let failed = ended.wait_for(Option::is_some).await;
+        failed.ok().and_then(|reason| reason.clone()).unwrap_or_else(|| "it was stopped".to_owned())
+    }
+
+    /// Follows who may act, from the present state on.
+    pub fn watch_leadership(&self) -> LeadershipWatch {
+        LeadershipWatch { env: self.inner.env.clone(), changes: self.inner.leadership.clone() }
+    }
+}
+
+/// A stream of [`Leadership`] values. A slow reader skips to the newest.
+#[derive(Clone)]
+pub struct LeadershipWatch {
+    env: Env,
+    changes: watch::Receiver<Leadership>,
+}
+
+impl LeadershipWatch {
+    /// The present state.
+    pub fn current(&self) -> Leadership {
+        self.changes.borrow().clone()
+    }
+
+    /// Whether this node may act at this moment, by its clock.
+    pub fn may_act(&self) -> bool {
+        self.changes.borrow().may_act(self.env.clock.now())
+    }
+
+    /// Waits for the next change; `None` once the node has ended.
+    pub async fn changed(&mut self) -> Option<Leadership> {
+        self.changes.changed().await.ok()?;
+        Some(self.changes.borrow_and_update().clone())
+    }
+}

@@ -1,0 +1,199 @@
+//! The calling side: one connection to one peer, made when it is needed.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::AsyncWriteExt;
+use tokio::sync::{mpsc, oneshot};
+
+use super::wire::{FrameBuffer, put_frame, shake_hands, take_number};
+use super::{CallError, CallNumber};
+use crate::codec::{Channel, Identity};
+use crate::ids::NodeId;
+use crate::ports::{Env, Now, sleep_until};
+
+/// Calls that may wait for the connection; more are refused at once.
+const WAITING_COUNT_MAX: usize = 4_096;
+/// Bytes that may wait to be written before further calls are taken from the queue.
+const UNSENT_SIZE_BYTES_MAX: usize = 4 << 20;
+
+/// Finds the present address of a peer; asked before each connection.
+pub type Lookup = Arc<dyn Fn(NodeId) -> Option<SocketAddr> + Send + Sync>;
+
+/// Calls one peer over a connection of its own. Cheap to clone; the connection ends with the last.
+#[derive(Clone, Debug)]
+pub struct Client {
+    peer: NodeId,
+    calls: mpsc::Sender<Call>,
+}
+
+struct Call {
+    request: Bytes,
+    deadline: Now,
+    outcome: oneshot::Sender<Result<Bytes, CallError>>,
+}
+
+impl Client {
+    /// Starts the local task that keeps the connection. Call it inside the node's `LocalSet`.
+    pub fn start(env: Env, this: Identity, peer: NodeId, lookup: Lookup) -> Client {
+        let (calls, waiting) = mpsc::channel(WAITING_COUNT_MAX);
+        tokio::task::spawn_local(Caller { env, this, peer, lookup, waiting }.run());
+        Client { peer, calls }
+    }
+
+    /// Sends one request and waits for its answer until `deadline`.
+    pub async fn call(&self, request: Bytes, deadline: Now) -> Result<Bytes, CallError> {
+        let (outcome, answer) = oneshot::channel();
+        let unreachable = |detail: &str| {
+            Err(CallError::Unreachable { peer: self.peer, detail: detail.to_owned() })
+        };
+        match self.calls.try_send(Call { request, deadline, outcome }) {
+            Ok(()) => answer.await.unwrap_or_else(|_| unreachable("this node is stopping")),
+            Err(mpsc::error::TrySendError::Full(_)) => unreachable("too many calls wait"),
+            Err(mpsc::error::TrySendError::Closed(_)) => unreachable("this node is stopping"),
+        }
+    }
+}
+
+struct Caller {
+    env: Env,
+    this: Identity,
+    peer: NodeId,
+    lookup: Lookup,
+    waiting: mpsc::Receiver<Call>,
+}
+
+/// A connection that has shaken hands.
+struct Connection {
+    stream: Box<dyn crate::ports::Stream>,
+    frames: FrameBuffer,
+}
+
+/// A call whose request was written, or is about to be.
+struct Pending {
+    deadline: Now,
+    outcome: oneshot::Sender<Result<Bytes, CallError>>,
+}
+
+impl Caller {
+    async fn run(mut self) {
+        while let Some(first) = self.waiting.recv().await {
+            match self.connect(first.deadline).await {
+                Ok(connection) => self.use_connection(connection, first).await,
+                Err(error) => self.refuse_waiting(first, &error),
+            }
+        }
+    }
+
+    async fn connect(&self, deadline: Now) -> io::Result<Connection> {
+        let connecting = async {
+            let Some(address) = (self.lookup)(self.peer) else {
+                return Err(io::Error::other("its address is not known"));
+            };
+            let mut stream = self.env.net.connect(address).await?;
+            let mut frames = FrameBuffer::new(self.this);
+            shake_hands(&mut stream, &mut frames, self.peer).await?;
+            Ok(Connection { stream, frames })
+        };
+        tokio::select! {
+            biased;
+            connected = connecting => connected,
+            () = sleep_until(&*self.env.clock, deadline) => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+
+    /// Nothing was sent for these: the caller may try elsewhere.
+    fn refuse_waiting(&mut self, first: Call, error: &io::Error) {
+        let refusal = || CallError::Unreachable { peer: self.peer, detail: error.to_string() };
+        let _ = first.outcome.send(Err(refusal()));
+        while let Ok(call) = self.waiting.try_recv() {
+            let refusal = CallError::Unreachable { peer: self.peer, detail: error.to_string() };
+            let _ = call.outcome.send(Err(refusal));
+        }
+    }
+
+    async fn use_connection(&mut self, connection: Connection, first: Call) {
+        let mut pending = BTreeMap::new();
+        let ended = self.exchange(connection, first, &mut pending).await;
+        let detail = match ended {
+            Ok(()) => "this node is stopping".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        for Pending { outcome, .. } in pending.into_values() {
+            let error = CallError::NoAnswer { peer: self.peer, detail: detail.clone() };
+            let _ = outcome.send(Err(error));
+        }
+    }
+
+    /// Writes requests and reads answers until something fails or nobody calls any more.
+    async fn exchange(
+        &mut self,
+        connection: Connection,
+        first: Call,
+        pending: &mut BTreeMap<CallNumber, Pending>,
+    ) -> io::Result<()> {
+        let Connection { stream, mut frames } = connection;
+        let (mut reader, mut writer) = tokio::io::split(stream);
+        let mut out = BytesMut::new();
+        let mut number: CallNumber = 0;
+        let mut check_at = first.deadline;
+        let mut timer = Box::pin(self.until(check_at));
+        self.put_call(first, &mut number, &mut out, pending);
+        loop {
+            tokio::select! {
+                biased;
+                filled = frames.fill(&mut reader) => {
+                    filled?;
+                    while let Some(frame) = frames.next()? {
+                        let (number, answer) = take_number(&frame)?;
+                        if let Some(call) = pending.remove(&number) {
+                            let _ = call.outcome.send(Ok(answer));
+                        }
+                    }
+                }
+                written = writer.write(&out), if !out.is_empty() => out.advance(written?),
+                call = self.waiting.recv(), if out.len() < UNSENT_SIZE_BYTES_MAX => {
+                    let Some(call) = call else { return Ok(()) };
+                    if call.deadline < check_at || pending.is_empty() {
+                        check_at = call.deadline;
+                        timer = Box::pin(self.until(check_at));
+                    }
+                    self.put_call(call, &mut number, &mut out, pending);
+                }
+                () = &mut timer, if !pending.is_empty() => {
+                    check_at = self.earliest_deadline(pending)?;
+                    timer = Box::pin(self.until(check_at));
+                }
+            }
+        }
+    }
+
+    fn put_call(
+        &self,
+        call: Call,
+        number: &mut CallNumber,
+        out: &mut BytesMut,
+        pending: &mut BTreeMap<CallNumber, Pending>,
+    ) {
+        put_frame(out, &self.this, self.peer, Channel::Request, *number, &call.request);
+        pending.insert(*number, Pending { deadline: call.deadline, outcome: call.outcome });
+        *number += 1;
+    }
+
+    fn until(&self, deadline: Now) -> tokio::time::Sleep {
+        tokio::time::sleep(deadline.since(self.env.clock.now()))
+    }
+
+    /// The next deadline to look at; `TimedOut` if one has passed, which ends the connection.
+    fn earliest_deadline(&self, pending: &BTreeMap<CallNumber, Pending>) -> io::Result<Now> {
+        let earliest = pending.values().map(|call| call.deadline).min().expect("not empty");
+        if earliest > self.env.clock.now() {
+            Ok(earliest)
+        } else {
+            Err(io::ErrorKind::TimedOut.into())
+        }
+    }
+}

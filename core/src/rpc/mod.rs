@@ -1,0 +1,53 @@
+//! Request and response over streams: frames, handshake, deadlines, reconnects.
+//!
+//! It decides when a connection is given up: at its first error, and at the first call that misses
+//! its deadline, because a wedged stream gives no other sign. It never repeats a request: whether
+//! that is safe, only the caller knows.
+//!
+//! Invariants
+//! - A call gets exactly one outcome, and not later than its deadline.
+//! - Nothing is read from a stream before its handshake has shown cluster, lineage and protocol.
+//!
+//! Read next: [`Client`], then [`serve`].
+
+mod client;
+mod server;
+mod wire;
+
+pub use client::{Client, Lookup};
+pub use server::{Answering, serve};
+
+use serde::{Deserialize, Serialize};
+
+/// Why a call has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// The request never left this node. Retry is safe.
+    #[error("Q1211 {peer} cannot be reached: {detail}; nothing was sent; is it running?")]
+    Unreachable {
+        /// Who was called.
+        peer: crate::ids::NodeId,
+        /// What the network said.
+        detail: String,
+    },
+    /// The request was sent, and may have been executed.
+    #[error("Q1212 no answer from {peer}: {detail}; it may have been executed; retry with care")]
+    NoAnswer {
+        /// Who was called.
+        peer: crate::ids::NodeId,
+        /// What happened to the connection.
+        detail: String,
+    },
+}
+
+/// The first frame of each direction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Hello {
+    /// The oldest protocol the sender speaks.
+    oldest: u16,
+    /// The newest one.
+    newest: u16,
+}
+
+/// Number of one call on its connection, from 0; an answer carries that of its question.
+type CallNumber = u64;

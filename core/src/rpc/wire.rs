@@ -1,0 +1,108 @@
+//! Frames on a stream: buffered reading, and the handshake.
+
+use std::io;
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+
+use super::Hello;
+use crate::codec::{
+    Channel, FRAME_HEADER_SIZE_BYTES, Frame, Identity, PROTOCOL_VERSION, PROTOCOL_VERSION_OLDEST,
+    decode, decode_header, encode, encode_frame, negotiate,
+};
+use crate::ids::NodeId;
+use crate::ports::Stream;
+
+const READ_SIZE_BYTES: usize = 64 << 10;
+
+/// Collects bytes until they are frames.
+pub(super) struct FrameBuffer {
+    this: Identity,
+    bytes: BytesMut,
+}
+
+impl FrameBuffer {
+    pub(super) fn new(this: Identity) -> FrameBuffer {
+        FrameBuffer { this, bytes: BytesMut::new() }
+    }
+
+    /// Reads what is there. Cancelling it loses nothing. `UnexpectedEof` at the stream's end.
+    pub(super) async fn fill(&mut self, from: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
+        self.bytes.reserve(READ_SIZE_BYTES);
+        match from.read_buf(&mut self.bytes).await? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The next whole frame, if it has arrived; an error if it is not for us.
+    pub(super) fn next(&mut self) -> io::Result<Option<Frame>> {
+        let Some(head) = self.bytes.get(..FRAME_HEADER_SIZE_BYTES) else { return Ok(None) };
+        let header = decode_header(head).map_err(io::Error::other)?;
+        header.check_sender(&self.this).map_err(io::Error::other)?;
+        let size_bytes = header.size_bytes as usize;
+        if self.bytes.len() < FRAME_HEADER_SIZE_BYTES + size_bytes {
+            return Ok(None);
+        }
+        self.bytes.advance(FRAME_HEADER_SIZE_BYTES);
+        let payload = self.bytes.split_to(size_bytes).freeze();
+        header.check_payload(&payload).map_err(io::Error::other)?;
+        Ok(Some(Frame { header, payload }))
+    }
+}
+
+/// Says who we are and hears who they are; both sides call it. Returns the sender's identity.
+///
+/// The caller bounds it in time.
+pub(super) async fn shake_hands(
+    stream: &mut Box<dyn Stream>,
+    frames: &mut FrameBuffer,
+    to: NodeId,
+) -> io::Result<Identity> {
+    let hello = Hello { oldest: PROTOCOL_VERSION_OLDEST, newest: PROTOCOL_VERSION };
+    let bytes = encode_frame(&frames.this, to, Channel::Handshake, &encode(&hello));
+    stream.write_all(&bytes).await?;
+    stream.flush().await?;
+    let frame = loop {
+        match frames.next()? {
+            Some(frame) => break frame,
+            None => frames.fill(stream).await?,
+        }
+    };
+    if frame.header.channel != Channel::Handshake {
+        return Err(io::Error::other("the first frame is no handshake"));
+    }
+    let theirs: Hello = decode("handshake", &frame.payload).map_err(io::Error::other)?;
+    negotiate((hello.oldest, hello.newest), (theirs.oldest, theirs.newest))
+        .map_err(io::Error::other)?;
+    if to != NodeId(0) && frame.header.from.node != to {
+        let from = frame.header.from.node;
+        return Err(io::Error::other(format!("{from} answers where {to} was called")));
+    }
+    Ok(frame.header.from)
+}
+
+/// Appends one call's frame to `out`: its number, then its bytes.
+pub(super) fn put_frame(
+    out: &mut BytesMut,
+    from: &Identity,
+    to: NodeId,
+    channel: Channel,
+    number: u64,
+    bytes: &[u8],
+) {
+    let mut payload = Vec::with_capacity(8 + bytes.len());
+    payload.extend(number.to_be_bytes());
+    payload.extend(bytes);
+    out.extend_from_slice(&encode_frame(from, to, channel, &payload));
+}
+
+/// The number and bytes of a frame made by [`put_frame`].
+pub(super) fn take_number(frame: &Frame) -> io::Result<(u64, Bytes)> {
+    let mut payload = frame.payload.clone();
+    if payload.len() < 8 {
+        return Err(io::Error::other("a frame without its number"));
+    }
+    let number = payload.get_u64();
+    Ok((number, payload))
+}
