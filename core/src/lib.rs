@@ -13,6 +13,7 @@ pub mod membership;
 pub mod node;
 pub mod ports;
 pub mod replication;
+pub mod rpc;
 
 pub use node::NodeHandle;
 pub use replication::machine::{SnapshotJob, StateMachine};

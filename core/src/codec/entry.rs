@@ -28,7 +28,8 @@ pub enum EntryKind {
 }
 
 impl EntryKind {
-    const fn to_byte(self) -> u8 {
+    /// The number that stands in the entry.
+    pub const fn to_byte(self) -> u8 {
         match self {
             EntryKind::Application => 1,
             EntryKind::Membership => 2,
@@ -38,7 +39,8 @@ impl EntryKind {
         }
     }
 
-    fn from_byte(byte: u8) -> Result<EntryKind, CodecError> {
+    /// The reverse of [`EntryKind::to_byte`].
+    pub fn from_byte(byte: u8) -> Result<EntryKind, CodecError> {
         match byte {
             1 => Ok(EntryKind::Application),
             2 => Ok(EntryKind::Membership),

@@ -7,3 +7,5 @@
 //! - A member is called down only if gossip and pings both say so.
 //!
 //! Read next: `state.rs`.
+pub mod roster;
+pub use roster::{Roster, RosterChange, RosterOutcome};

@@ -13,7 +13,7 @@ pub type SnapshotJob = Box<dyn FnOnce() -> Bytes + Send>;
 /// No method reads a clock, draws a random number or touches the world: what differs between two
 /// nodes would make their states differ for ever. Bytes in `command` come from `propose`, which
 /// anyone may call, so a command that makes no sense gets a reply that says so, not a panic.
-pub trait StateMachine: 'static {
+pub trait StateMachine: Send + 'static {
     /// Executes one command. `index` is that of its entry; it only grows, and may skip.
     fn apply(&mut self, index: LogIndex, command: &[u8]) -> Bytes;
 

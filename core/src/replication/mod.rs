@@ -10,7 +10,27 @@
 //!
 //! Read next: the messages here, then `state.rs`.
 
+mod actor;
+mod applied;
+mod consensus;
+mod handlers;
 pub mod machine;
+mod requests;
+mod state;
+pub(crate) mod store;
+#[cfg(test)]
+mod tests;
+mod work;
+
+pub(crate) use actor::{Parts, ReplicationActor, Reports};
+pub(crate) use applied::{Applied, Listener as AppliedListener};
+pub(crate) use consensus::{
+    Consensus, Lines, Question, Reply, SharedMachine, Start as StartConsensus,
+};
+pub(crate) use handlers::{AskReadIndex, Stop, Write};
+pub use store::StoreError;
+pub(crate) use store::{LogStore, SnapshotStore};
+pub(crate) use work::{PendingWrite, outcome};
 
 use actix::prelude::*;
 use bytes::Bytes;

@@ -1,0 +1,59 @@
+//! Where the other nodes are: the roster's addresses, overridden by this node's settings.
+//!
+//! An address is a hint. Settings win for the nodes they name, so that a cluster whose machines
+//! all got new addresses starts again once its settings say so; frames carry ids, so a wrong
+//! address reaches nobody by mistake.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use crate::config::{MemberSettings, Settings};
+use crate::ids::NodeId;
+use crate::membership::Roster;
+
+/// Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct AddressBook {
+    settings: Arc<Vec<MemberSettings>>,
+    members: Arc<Mutex<BTreeMap<NodeId, MemberSettings>>>,
+}
+
+impl AddressBook {
+    /// The founding members at their places.
+    pub(crate) fn new(settings: &Settings) -> AddressBook {
+        let members = &settings.cluster.members;
+        let founders =
+            members.iter().enumerate().map(|(at, member)| (NodeId(at as u64 + 1), member.clone()));
+        AddressBook {
+            settings: Arc::new(members.clone()),
+            members: Arc::new(Mutex::new(founders.collect())),
+        }
+    }
+
+    /// Follows the roster.
+    pub(crate) fn follow(&self, roster: &Roster) {
+        if roster.is_empty() {
+            return;
+        }
+        let place = |member: &crate::membership::roster::Member| {
+            let own = self.settings.iter().find(|known| known.name == member.settings.name);
+            (member.id, own.unwrap_or(&member.settings).clone())
+        };
+        *self.lock() = roster.members().map(place).collect();
+    }
+
+    /// Everyone, ascending.
+    pub(crate) fn all(&self) -> Vec<(NodeId, MemberSettings)> {
+        self.lock().iter().map(|(id, member)| (*id, member.clone())).collect()
+    }
+
+    /// Where a node's consensus listens.
+    pub(crate) fn consensus(&self, of: NodeId) -> Option<SocketAddr> {
+        self.lock().get(&of).map(MemberSettings::consensus)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<NodeId, MemberSettings>> {
+        self.members.lock().expect("no code panics while it holds the book")
+    }
+}

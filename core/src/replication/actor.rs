@@ -1,0 +1,213 @@
+//! The shell: requests come in, the state decides, consensus and the applied state do the work.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use actix::prelude::*;
+use tokio::sync::watch;
+
+use super::consensus::{Consensus, Lines, SharedMachine, Watched};
+use super::handlers::{Flush, Write};
+use super::state::{Effect, Input, Replication, RequestNumber};
+use super::work::{self, PendingRead, PendingWrite};
+use super::{Answer, ConsensusReport, QuorumAcked};
+use crate::ids::NodeId;
+use crate::ports::Env;
+
+/// Requests that may wait in the mailbox.
+const MAILBOX_COUNT: usize = 16_384;
+
+/// Who is told what consensus says.
+pub(crate) struct Reports {
+    pub(crate) consensus: Vec<Recipient<ConsensusReport>>,
+    pub(crate) acked: Recipient<QuorumAcked>,
+}
+
+pub(crate) struct ReplicationActor {
+    pub(super) env: Env,
+    pub(super) this: NodeId,
+    pub(super) consensus: Consensus,
+    pub(super) machine: SharedMachine,
+    pub(super) lines: Lines,
+    pub(super) write_timeout_ms: u64,
+    state: Replication,
+    reports: Reports,
+    reported: Option<ConsensusReport>,
+    facts: Watched,
+    next: RequestNumber,
+    writes: BTreeMap<RequestNumber, PendingWrite>,
+    pub(super) reads: BTreeMap<RequestNumber, PendingRead>,
+    batch: Vec<PendingWrite>,
+    /// Writes that were admitted and have no outcome yet.
+    pub(super) in_flight: Rc<Cell<u64>>,
+    /// Told why consensus ended by itself.
+    ended: watch::Sender<Option<String>>,
+}
+
+/// What a replication actor is made of.
+pub(crate) struct Parts {
+    pub(crate) env: Env,
+    pub(crate) this: NodeId,
+    pub(crate) consensus: Consensus,
+    pub(crate) machine: SharedMachine,
+    pub(crate) lines: Lines,
+    pub(crate) write_timeout_ms: u64,
+    pub(crate) reports: Reports,
+    pub(crate) ended: watch::Sender<Option<String>>,
+}
+
+impl ReplicationActor {
+    pub(crate) fn new(parts: Parts) -> ReplicationActor {
+        let Parts { env, this, consensus, machine, lines, write_timeout_ms, reports, ended } =
+            parts;
+        let facts = consensus.watched();
+        ReplicationActor {
+            env,
+            this,
+            consensus,
+            machine,
+            lines,
+            write_timeout_ms,
+            state: Replication::new(this),
+            reports,
+            reported: None,
+            facts,
+            next: 0,
+            writes: BTreeMap::new(),
+            reads: BTreeMap::new(),
+            batch: Vec::new(),
+            in_flight: Rc::default(),
+            ended,
+        }
+    }
+
+    pub(super) fn advance(&mut self, input: Input, ctx: &mut Context<Self>) {
+        let mut effects = Vec::new();
+        self.state.step(input, &mut effects);
+        for effect in effects {
+            self.perform(effect, ctx);
+        }
+    }
+
+    /// The only place where this actor touches the world.
+    fn perform(&mut self, effect: Effect, ctx: &mut Context<Self>) {
+        match effect {
+            Effect::Propose { write } => {
+                if self.batch.is_empty() {
+                    ctx.notify(Flush);
+                }
+                let pending = self.take_write(write);
+                self.batch.push(pending);
+            }
+            Effect::Forward { write, to } => {
+                let pending = self.take_write(write);
+                work::forward(self, pending, to);
+            }
+            Effect::RefuseWrite { write, error } => {
+                let pending = self.take_write(write);
+                work::resolve(&self.in_flight, pending, Err(error));
+            }
+            Effect::Confirm { from } => work::confirm(self, from, ctx.address()),
+            Effect::ServeReads { reads, index } => {
+                let reads = reads.iter().map(|read| self.take_read(*read)).collect();
+                work::serve(self, reads, index);
+            }
+            Effect::RefuseReads { reads, error } => {
+                reads.iter().for_each(|read| self.take_read(*read).refuse(error.clone()));
+            }
+            Effect::TakeSnapshot => work::snapshot(self),
+        }
+    }
+
+    pub(super) fn leader(&self) -> Option<NodeId> {
+        self.state.leader()
+    }
+
+    fn take_write(&mut self, write: RequestNumber) -> PendingWrite {
+        self.writes.remove(&write).expect("each write has its bytes until it is resolved")
+    }
+
+    pub(super) fn admit(&mut self, write: Write, ctx: &mut Context<Self>) {
+        self.next += 1;
+        let number = self.next;
+        let (pending, input) = match write {
+            Write::New(pending) => {
+                let waiting_count = self.in_flight.get();
+                self.in_flight.set(waiting_count + 1);
+                let (size_bytes, is_forwarded) = (pending.size_bytes(), pending.is_forwarded());
+                let write = number;
+                (pending, Input::WriteAsked { write, size_bytes, waiting_count, is_forwarded })
+            }
+            Write::Bounced(pending) => {
+                let is_forwarded = pending.is_forwarded();
+                (pending, Input::WriteBounced { write: number, is_forwarded })
+            }
+        };
+        self.writes.insert(number, pending);
+        self.advance(input, ctx);
+    }
+
+    pub(super) fn take_batch(&mut self) -> Vec<PendingWrite> {
+        std::mem::take(&mut self.batch)
+    }
+
+    fn take_read(&mut self, read: RequestNumber) -> PendingRead {
+        self.reads.remove(&read).expect("each read has its question until it is resolved")
+    }
+
+    pub(super) fn ask_read(&mut self, pending: PendingRead, ctx: &mut Context<Self>) {
+        self.next += 1;
+        self.reads.insert(self.next, pending);
+        self.advance(Input::ReadAsked { read: self.next }, ctx);
+    }
+
+    /// A stale answer, at once.
+    pub(super) fn answer_now(&self, query: &[u8]) -> Answer {
+        let age_ms = match self.facts.quorum_acked_at {
+            Some(acked_at) => self.env.clock.now().ms_since(acked_at),
+            None => self.consensus.leader_age_ms(),
+        };
+        let leader = self.state.leader();
+        self.machine.with(|applied| Answer {
+            index: applied.index(),
+            age_ms,
+            reply: applied.query(query),
+            leader,
+        })
+    }
+
+    pub(super) fn report(&mut self, facts: Watched) {
+        let report = ConsensusReport {
+            term: facts.vote.term,
+            role: facts.role,
+            leader: facts.leader,
+            voters: facts.voters.clone(),
+            learners: facts.learners.clone(),
+            is_joint: facts.is_joint,
+            granted_age_ms: self.consensus.granted_age_ms(facts.vote),
+        };
+        if self.reported.as_ref() != Some(&report) {
+            self.reports.consensus.iter().for_each(|to| to.do_send(report.clone()));
+            self.reported = Some(report);
+        }
+        if let Some(sent_at) = facts.quorum_acked_at
+            && facts.quorum_acked_at != self.facts.quorum_acked_at
+        {
+            self.reports.acked.do_send(QuorumAcked { term: facts.vote.term, sent_at });
+        }
+        if let Some(reason) = &facts.failed {
+            self.ended.send_replace(Some(reason.clone()));
+        }
+        self.facts = facts;
+    }
+}
+
+impl Actor for ReplicationActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.set_mailbox_capacity(MAILBOX_COUNT);
+        work::watch(&self.consensus, ctx.address());
+    }
+}

@@ -1,0 +1,299 @@
+//! What the replication actor and the answering side may ask of consensus, in our own words.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use openraft::async_runtime::WatchReceiver;
+use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
+use openraft::impls::EmptyNode;
+use openraft::raft::WriteResult;
+use openraft::{ChangeMembers, Config, Raft, RaftMetrics, ReadPolicy, ServerState, SnapshotPolicy};
+
+use super::ages::FrameAges;
+use super::convert::{from_index, to_index, to_log_id, to_vote};
+use super::log::RaftLog;
+use super::machine::SharedMachine;
+use super::network::{Factory, Lines};
+use super::runtime::NodeRuntime;
+use super::{Command, Outcome, Types};
+use crate::config::ClusterSettings;
+use crate::error::{MembershipError, WriteError};
+use crate::ids::{LogIndex, NodeId};
+use crate::ports::{Env, Now};
+use crate::replication::store::{LogId, LogStore, SnapshotMeta, StoredVote};
+use crate::replication::{Progress, RaftRole};
+
+/// Entries kept before a snapshot, so that a follower that was away briefly needs no snapshot.
+const KEPT_ENTRIES_COUNT: u64 = 1_000;
+
+/// A running consensus instance. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Consensus {
+    pub(super) raft: Raft<Types, SharedMachine>,
+    env: Env,
+    this: NodeId,
+    ages: Arc<FrameAges>,
+    pub(super) receiving: Arc<Mutex<Option<Receiving>>>,
+    write_timeout: Duration,
+}
+
+/// A snapshot that is coming in, piece by piece.
+pub(super) struct Receiving {
+    pub(super) vote: StoredVote,
+    pub(super) meta: SnapshotMeta,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// The facts that others follow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Watched {
+    pub(crate) vote: StoredVote,
+    pub(crate) role: RaftRole,
+    pub(crate) leader: Option<NodeId>,
+    pub(crate) voters: Vec<NodeId>,
+    pub(crate) learners: Vec<NodeId>,
+    pub(crate) is_joint: bool,
+    pub(crate) last_index: LogIndex,
+    pub(crate) commit_index: LogIndex,
+    pub(crate) applied_index: LogIndex,
+    pub(crate) snapshot_index: LogIndex,
+    pub(crate) quorum_acked_at: Option<Now>,
+    pub(crate) failed: Option<String>,
+}
+
+/// What consensus needs to start.
+pub(crate) struct Start {
+    pub(crate) env: Env,
+    pub(crate) this: NodeId,
+    pub(crate) cluster: ClusterSettings,
+    pub(crate) lines: Lines,
+    pub(crate) log: LogStore,
+    pub(crate) machine: SharedMachine,
+}
+
+fn raft_config(cluster: &ClusterSettings) -> Result<Config, openraft::ConfigError> {
+    Config {
+        cluster_name: cluster.name.clone(),
+        heartbeat_interval: cluster.heartbeat_interval_ms,
+        heartbeat_min_interval: Some(cluster.heartbeat_interval_ms * 2 / 3),
+        election_timeout_min: cluster.election_timeout_ms_min,
+        election_timeout_max: cluster.election_timeout_ms_max,
+        install_snapshot_timeout: 60_000,
+        max_payload_entries: 1_024,
+        replication_lag_threshold: cluster.snapshot_entries_count.saturating_mul(2),
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(cluster.snapshot_entries_count),
+        max_in_snapshot_log_to_keep: KEPT_ENTRIES_COUNT.min(cluster.snapshot_entries_count),
+        purge_batch_size: 256,
+        enable_pre_vote: Some(true),
+        enable_leader_restore: Some(false),
+        ..Config::default()
+    }
+    .validate()
+}
+
+impl Consensus {
+    /// Starts consensus on what the store holds. Call it inside the node's `LocalSet`.
+    pub(crate) async fn start(start: Start) -> io::Result<Consensus> {
+        let Start { env, this, cluster, lines, log, machine } = start;
+        let config = raft_config(&cluster).map_err(io::Error::other)?;
+        let ages = Arc::new(FrameAges::new(env.clock.now()));
+        let factory = Factory { lines, ages: ages.clone() };
+        let seed = rand::Rng::next_u64(&mut env.entropy.fork("consensus"));
+        let starting = Raft::new(this, Arc::new(config), factory, RaftLog(log), machine);
+        let raft = NodeRuntime::scope(seed, starting).await.map_err(io::Error::other)?;
+        let write_timeout = Duration::from_millis(cluster.write_timeout_ms);
+        Ok(Consensus { raft, env, this, ages, receiving: Arc::default(), write_timeout })
+    }
+
+    /// Writes the founding members as the first entry. Every founding node does it, with the same
+    /// members; on a node that has a log it does nothing.
+    pub(crate) async fn found(&self, members: BTreeSet<NodeId>) -> io::Result<()> {
+        if self.raft.is_initialized().await.map_err(io::Error::other)? {
+            return Ok(());
+        }
+        let nodes: BTreeMap<NodeId, EmptyNode> =
+            members.into_iter().map(|node| (node, EmptyNode::new())).collect();
+        self.raft.initialize(nodes).await.map_err(io::Error::other)
+    }
+
+    /// Proposes entries together and resolves each, in order.
+    pub(crate) async fn propose(
+        &self,
+        commands: Vec<Bytes>,
+        mut resolve: impl FnMut(Result<Outcome, WriteError>),
+    ) {
+        let count = commands.len();
+        let unknown =
+            || WriteError::OutcomeUnknown { waited_ms: self.write_timeout.as_millis() as u64 };
+        let mut resolved = 0;
+        let proposing = async {
+            let commands = commands.into_iter().map(Command);
+            let Ok(mut results) = self.raft.client_write_many(commands).await else { return };
+            while let Some(Ok(result)) = results.next().await {
+                resolve(self.judge(result));
+                resolved += 1;
+            }
+        };
+        // On the timeout, and when consensus has ended, the rest may still take effect.
+        let _ = tokio::time::timeout(self.write_timeout, proposing).await;
+        (resolved..count).for_each(|_| resolve(Err(unknown())));
+    }
+
+    fn judge(&self, result: WriteResult<Types>) -> Result<Outcome, WriteError> {
+        match result {
+            Ok(written) => Ok(written.response),
+            // Refused before it was appended.
+            Err(ClientWriteError::ForwardToLeader(forward)) => Err(match forward.leader_id {
+                Some(leader) => WriteError::NotLeader { this: self.this, leader },
+                None => WriteError::NoLeader { this: self.this },
+            }),
+            Err(_) => Err(WriteError::OutcomeUnknown { waited_ms: 0 }),
+        }
+    }
+
+    /// Confirms with a quorum that this node still leads; the state that has applied the returned
+    /// index answers linearizable reads that began before the call. `None` if it is not confirmed.
+    pub(crate) async fn read_index(&self) -> Option<LogIndex> {
+        let confirmed = self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await.ok()?;
+        Some(to_index(confirmed.read_log_id().log_id().index()))
+    }
+
+    /// Waits until `index` is applied here; false if consensus ended.
+    pub(crate) async fn wait_applied(&self, index: LogIndex) -> bool {
+        let wait = self.raft.wait(Some(self.write_timeout));
+        wait.applied_index_at_least(Some(from_index(index)), "a read").await.is_ok()
+    }
+
+    /// Hands the term to `to`; openraft ignores it if `to` is behind.
+    pub(crate) async fn transfer(&self, to: NodeId) {
+        let _ = self.raft.trigger().transfer_leader(to).await;
+    }
+
+    /// Takes a snapshot now, for tests and for the end of a node.
+    pub(crate) async fn snapshot_now(&self) {
+        let _ = self.raft.trigger().snapshot().await;
+    }
+
+    /// How far the log of `of` is known to match.
+    pub(crate) fn progress(&self, of: NodeId) -> Progress {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let matching = metrics.replication.as_ref().and_then(|all| all.get(&of).cloned().flatten());
+        Progress {
+            last_index: metrics.last_log_index.map_or(LogIndex(0), to_index),
+            matching: matching.map_or(LogIndex(0), |id| to_index(id.index())),
+        }
+    }
+
+    /// Adds a learner; resolves once it has caught up.
+    pub(crate) async fn add_learner(&self, id: NodeId) -> Result<(), MembershipError> {
+        let added = self.raft.add_learner(id, EmptyNode::new(), true).await;
+        self.judge_change(added.map(drop))
+    }
+
+    /// Makes exactly `voters` the voters, by one joint change. Who is no voter any more leaves.
+    pub(crate) async fn change_voters(
+        &self,
+        voters: BTreeSet<NodeId>,
+    ) -> Result<(), MembershipError> {
+        let change = ChangeMembers::ReplaceAllVoters(voters);
+        let changed = self.raft.change_membership(change, false).await;
+        self.judge_change(changed.map(drop))
+    }
+
+    fn judge_change(
+        &self,
+        changed: Result<(), RaftError<Types, ClientWriteError<Types>>>,
+    ) -> Result<(), MembershipError> {
+        let Err(error) = changed else { return Ok(()) };
+        Err(match error {
+            RaftError::APIError(ClientWriteError::ForwardToLeader(_)) => {
+                MembershipError::NotLeader { this: self.this }
+            }
+            RaftError::APIError(ClientWriteError::ChangeMembershipError(
+                ChangeMembershipError::InProgress(_),
+            )) => MembershipError::UnderWay,
+            RaftError::APIError(ClientWriteError::ChangeMembershipError(refusal)) => {
+                MembershipError::Refused { detail: refusal.to_string() }
+            }
+            RaftError::APIError(_) | RaftError::Fatal(_) => {
+                MembershipError::OutcomeUnknown { waited_ms: 0 }
+            }
+        })
+    }
+
+    /// The smallest age granted to `term`.
+    pub(crate) fn granted_age_ms(&self, vote: StoredVote) -> u64 {
+        self.ages.granted_age_ms(vote.term)
+    }
+
+    /// A leader's frame has arrived.
+    pub(super) fn note_leader_frame(&self) {
+        self.ages.note_leader_frame(self.env.clock.now());
+    }
+
+    /// Milliseconds since a leader was last heard.
+    pub(crate) fn leader_age_ms(&self) -> u64 {
+        self.ages.age_ms(self.env.clock.now())
+    }
+
+    /// The present facts.
+    pub(crate) fn watched(&self) -> Watched {
+        watched(&self.raft.metrics().borrow_watched())
+    }
+
+    /// Calls `changed` with the facts whenever one has changed, at most every `pause`; ends with
+    /// consensus.
+    pub(crate) async fn watch(&self, pause: Duration, mut changed: impl FnMut(Watched)) {
+        let mut metrics = self.raft.metrics();
+        let mut last = None;
+        loop {
+            let facts = watched(&metrics.borrow_watched());
+            if last.as_ref() != Some(&facts) {
+                changed(facts.clone());
+                last = Some(facts);
+            }
+            if metrics.changed().await.is_err() {
+                return;
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Ends consensus; the store keeps everything.
+    pub(crate) async fn stop(&self) {
+        let _ = self.raft.shutdown().await;
+    }
+}
+
+fn watched(metrics: &RaftMetrics<Types>) -> Watched {
+    let membership = metrics.membership_config.membership();
+    let index = |id: Option<LogId>| id.map_or(LogIndex(0), |id| id.index);
+    let role = match metrics.state {
+        ServerState::Learner => RaftRole::Learner,
+        ServerState::Follower => RaftRole::Follower,
+        ServerState::Candidate => RaftRole::Candidate,
+        ServerState::Leader => RaftRole::Elected,
+        ServerState::Shutdown => RaftRole::Follower,
+    };
+    Watched {
+        vote: to_vote(&metrics.vote),
+        role,
+        leader: metrics.current_leader,
+        voters: membership.voter_ids().collect(),
+        learners: membership.learner_ids().collect(),
+        is_joint: membership.get_joint_config().len() > 1,
+        last_index: metrics.last_log_index.map_or(LogIndex(0), to_index),
+        commit_index: index(metrics.local_committed.as_ref().map(to_log_id)),
+        applied_index: index(metrics.last_applied.as_ref().map(to_log_id)),
+        snapshot_index: index(metrics.snapshot.as_ref().map(to_log_id)),
+        quorum_acked_at: metrics
+            .last_quorum_acked
+            .map(|at| Now { ns: at.0.as_nanos().try_into().unwrap_or(u64::MAX) }),
+        failed: metrics.running_state.as_ref().err().map(ToString::to_string),
+    }
+}

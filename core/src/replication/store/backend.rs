@@ -1,0 +1,77 @@
+//! redb on the disk port, in both worlds.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+
+use redb::{Builder, Database, StorageBackend};
+
+use super::StoreError;
+use crate::ports::{Blocks, Disk, OpenHow};
+
+/// redb asks for little memory: the log is read from our own cache, snapshots are read once.
+const CACHE_SIZE_BYTES: usize = 4 << 20;
+
+#[derive(Debug)]
+struct Backend(Box<dyn Blocks>);
+
+impl StorageBackend for Backend {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read_at(offset, out)
+    }
+
+    fn set_len(&self, size_bytes: u64) -> io::Result<()> {
+        self.0.set_len(size_bytes)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_at(offset, bytes)
+    }
+}
+
+/// Opens a database, making it if it is missing. Blocks: call it on a lane.
+///
+/// A damaged file makes redb panic in places; here, and only here, a panic becomes an error.
+pub(super) fn open(disk: &dyn Disk, path: &Path) -> Result<Arc<Database>, StoreError> {
+    let blocks = disk
+        .open(path, OpenHow::CreateIfMissing)
+        .map_err(|error| StoreError::Io { path: path.to_owned(), error })?;
+    let opening = AssertUnwindSafe(|| {
+        Builder::new().set_cache_size(CACHE_SIZE_BYTES).create_with_backend(Backend(blocks))
+    });
+    let damaged = |detail: String| StoreError::Damaged { path: path.to_owned(), detail };
+    match catch_unwind(opening) {
+        Ok(Ok(database)) => Ok(Arc::new(database)),
+        Ok(Err(error)) => Err(damaged(error.to_string())),
+        Err(_) => Err(damaged("the database is not readable at all".to_owned())),
+    }
+}
+
+/// redb's errors as those of the disk, which is what they mean to a caller.
+pub(super) fn disk_error(error: impl Into<redb::Error>) -> io::Error {
+    io::Error::other(error.into())
+}
+
+/// Bytes with their checksum in front.
+pub(super) fn seal(bytes: &[u8]) -> Vec<u8> {
+    let mut sealed = Vec::with_capacity(4 + bytes.len());
+    sealed.extend(crc32fast::hash(bytes).to_be_bytes());
+    sealed.extend(bytes);
+    sealed
+}
+
+/// The reverse of [`seal`]; `None` if the checksum does not hold.
+pub(super) fn unseal(sealed: &[u8]) -> Option<&[u8]> {
+    let (checksum, bytes) = sealed.split_at_checked(4)?;
+    let holds = checksum == crc32fast::hash(bytes).to_be_bytes();
+    holds.then_some(bytes)
+}

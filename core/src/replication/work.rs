@@ -1,0 +1,224 @@
+//! What the shell hands to tasks: waiting for consensus, for other nodes, for the disk.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::actor::ReplicationActor;
+use super::consensus::{Consensus, Line, Question, Reply};
+use super::handlers::{Confirmed, Facts, Write};
+use super::{Answer, Proposed};
+use crate::codec::{Entry, EntryKind};
+use crate::error::{ReadError, WriteError};
+use crate::ids::{LogIndex, NodeId, RequestId};
+use crate::rpc::CallError;
+
+/// The facts of consensus change with every entry; nobody needs them more often than this.
+const WATCH_PAUSE: Duration = Duration::from_millis(3);
+
+/// A write that has no outcome yet.
+pub(crate) struct PendingWrite {
+    entry: Entry,
+    is_forwarded: bool,
+    reply: oneshot::Sender<Result<Proposed, WriteError>>,
+}
+
+impl PendingWrite {
+    /// The write, and where its outcome will come.
+    pub(crate) fn new(
+        kind: EntryKind,
+        payload: Bytes,
+        request_id: RequestId,
+        is_forwarded: bool,
+    ) -> (PendingWrite, oneshot::Receiver<Result<Proposed, WriteError>>) {
+        let (reply, outcome) = oneshot::channel();
+        let entry = Entry { kind, request_id, payload };
+        (PendingWrite { entry, is_forwarded, reply }, outcome)
+    }
+
+    pub(crate) fn size_bytes(&self) -> u64 {
+        self.entry.payload.len() as u64
+    }
+
+    pub(crate) fn is_forwarded(&self) -> bool {
+        self.is_forwarded
+    }
+}
+
+/// A read that has no answer yet.
+pub(crate) enum PendingRead {
+    /// A client of this node.
+    Query { query: Bytes, reply: oneshot::Sender<Result<Answer, ReadError>> },
+    /// A replica, which reads its own state.
+    Index { reply: oneshot::Sender<Result<LogIndex, ReadError>> },
+}
+
+impl PendingRead {
+    // A reply that nobody waits for any more is not news.
+    pub(crate) fn refuse(self, error: ReadError) {
+        match self {
+            PendingRead::Query { reply, .. } => drop(reply.send(Err(error))),
+            PendingRead::Index { reply } => drop(reply.send(Err(error))),
+        }
+    }
+}
+
+/// The outcome of a write; a node that ends leaves it unknown.
+pub(crate) fn outcome(
+    outcome: oneshot::Receiver<Result<Proposed, WriteError>>,
+) -> ResponseFuture<Result<Proposed, WriteError>> {
+    let unknown = WriteError::OutcomeUnknown { waited_ms: 0 };
+    Box::pin(async move { outcome.await.unwrap_or(Err(unknown)) })
+}
+
+pub(super) fn resolve(
+    in_flight: &Rc<Cell<u64>>,
+    write: PendingWrite,
+    result: Result<Proposed, WriteError>,
+) {
+    in_flight.set(in_flight.get() - 1);
+    let _ = write.reply.send(result);
+}
+
+/// Proposes a batch; what consensus refuses comes back as bounced.
+pub(super) fn propose(
+    actor: &ReplicationActor,
+    batch: Vec<PendingWrite>,
+    back: Addr<ReplicationActor>,
+) {
+    let (consensus, leader) = (actor.consensus.clone(), actor.this);
+    let in_flight = actor.in_flight.clone();
+    tokio::task::spawn_local(async move {
+        let commands = batch.iter().map(|write| write.entry.to_bytes()).collect();
+        let mut batch = batch.into_iter();
+        let proposing = consensus.propose(commands, |result| {
+            let write = batch.next().expect("one outcome per command");
+            match result {
+                Ok(outcome) => {
+                    let (index, reply) = (outcome.index, outcome.reply);
+                    resolve(&in_flight, write, Ok(Proposed { index, reply, leader }));
+                }
+                Err(WriteError::NotLeader { .. } | WriteError::NoLeader { .. }) => {
+                    back.do_send(Write::Bounced(write));
+                }
+                Err(error) => resolve(&in_flight, write, Err(error)),
+            }
+        });
+        proposing.await;
+    });
+}
+
+/// Proposes an entry of the node's own, whose outcome is seen when it is applied, or never.
+pub(super) fn propose_own(
+    actor: &ReplicationActor,
+    kind: EntryKind,
+    payload: Bytes,
+    back: Addr<ReplicationActor>,
+) {
+    let (write, _outcome) = PendingWrite::new(kind, payload, RequestId::NONE, true);
+    actor.in_flight.set(actor.in_flight.get() + 1);
+    propose(actor, vec![write], back);
+}
+
+/// Sends a write to the leader, once.
+pub(super) fn forward(actor: &ReplicationActor, write: PendingWrite, to: NodeId) {
+    let (lines, this, in_flight) = (actor.lines.clone(), actor.this, actor.in_flight.clone());
+    // The leader gives up first, so that its own words arrive.
+    let waited_ms = actor.write_timeout_ms + 500;
+    tokio::task::spawn_local(async move {
+        let Entry { kind, request_id, payload } = write.entry.clone();
+        let question = Question::Write { kind: kind.to_byte(), payload, request_id };
+        let result = match lines.ask_within(to, Line::Forward, &question, waited_ms).await {
+            Ok(Reply::Write(result)) => result,
+            Err(CallError::Unreachable { .. }) => Err(WriteError::NoLeader { this }),
+            Ok(_) | Err(CallError::NoAnswer { .. }) => {
+                Err(WriteError::OutcomeUnknown { waited_ms })
+            }
+        };
+        resolve(&in_flight, write, result);
+    });
+}
+
+/// Asks a quorum, or the leader, up to where reads must see.
+pub(super) fn confirm(
+    actor: &ReplicationActor,
+    from: Option<NodeId>,
+    back: Addr<ReplicationActor>,
+) {
+    let (consensus, lines) = (actor.consensus.clone(), actor.lines.clone());
+    let (clock, timeout_ms) = (actor.env.clock.clone(), actor.write_timeout_ms);
+    tokio::task::spawn_local(async move {
+        let began = clock.now();
+        let asking = async {
+            match from {
+                None => consensus.read_index().await,
+                Some(leader) => {
+                    let question = Question::ReadIndex;
+                    let asked = lines.ask_within(leader, Line::Forward, &question, timeout_ms);
+                    match asked.await {
+                        Ok(Reply::ReadIndex(index)) => index,
+                        Ok(_) | Err(_) => None,
+                    }
+                }
+            }
+        };
+        let limit = Duration::from_millis(timeout_ms);
+        let index = tokio::time::timeout(limit, asking).await.unwrap_or(None);
+        back.do_send(Confirmed { index, waited_ms: clock.now().ms_since(began) });
+    });
+}
+
+/// Serves reads once the state has applied `index`.
+pub(super) fn serve(actor: &ReplicationActor, reads: Vec<PendingRead>, index: LogIndex) {
+    let (consensus, machine) = (actor.consensus.clone(), actor.machine.clone());
+    let leader = actor.leader();
+    let mut queries = Vec::new();
+    for read in reads {
+        match read {
+            PendingRead::Query { query, reply } => queries.push((query, reply)),
+            PendingRead::Index { reply } => drop(reply.send(Ok(index))),
+        }
+    }
+    let serve = move |queries: Vec<(Bytes, oneshot::Sender<_>)>| {
+        machine.with(|applied| {
+            for (query, reply) in queries {
+                let (index, answer) = (applied.index(), applied.query(&query));
+                let _ = reply.send(Ok(Answer { index, age_ms: 0, reply: answer, leader }));
+            }
+        });
+    };
+    if queries.is_empty() {
+        return;
+    }
+    if actor.machine.with(|applied| applied.index()) >= index {
+        return serve(queries);
+    }
+    let (clock, began) = (actor.env.clock.clone(), actor.env.clock.now());
+    tokio::task::spawn_local(async move {
+        if consensus.wait_applied(index).await {
+            return serve(queries);
+        }
+        let waited_ms = clock.now().ms_since(began);
+        for (_, reply) in queries {
+            let _ = reply.send(Err(ReadError::NotConfirmed { waited_ms }));
+        }
+    });
+}
+
+/// Takes a snapshot because of the size of the log.
+pub(super) fn snapshot(actor: &ReplicationActor) {
+    let consensus = actor.consensus.clone();
+    tokio::task::spawn_local(async move { consensus.snapshot_now().await });
+}
+
+/// Keeps the actor informed for as long as both live.
+pub(super) fn watch(consensus: &Consensus, actor: Addr<ReplicationActor>) {
+    let consensus = consensus.clone();
+    tokio::task::spawn_local(async move {
+        consensus.watch(WATCH_PAUSE, |facts| actor.do_send(Facts(facts))).await;
+    });
+}
