@@ -1,0 +1,397 @@
+//! `Disk` and `Blocks` for a simulated machine: files that forget what was not synced.
+//!
+//! Invariants
+//! - Every operation enters the disk of its own machine: handles of two machines never meet.
+//! - A handle of an earlier boot, or of a machine without power, changes and learns nothing.
+//! - Each change is one counted operation; a power cut falls between two of them or into one.
+//!
+//! Read next: [`DiskState::operation`], `lane.rs` for the delay of a job.
+
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use quorate_core::ports::{Blocks, Disk, Lane, OpenHow};
+use turmoil_fs::Fs;
+use turmoil_fs::shim::std::fs::{self, File, OpenOptions};
+
+use super::context;
+use super::dice::Dice;
+use super::lane::{InlineLane, MachineLane};
+use super::trace::{Kind, Line};
+
+const EIO: i32 = 5;
+const ENOSPC: i32 = 28;
+/// A write that was not synced survives a power cut in units of this size, or not at all.
+const SECTOR_SIZE_BYTES: u64 = 512;
+const NEVER: u64 = u64::MAX;
+
+/// What all boots of one machine share about its disk: counters and faults.
+#[derive(Debug)]
+pub(super) struct DiskState {
+    pub(super) machine: usize,
+    /// Handles of other boots are dead.
+    pub(super) boot: AtomicU64,
+    pub(super) operations_count: AtomicU64,
+    cut_at: AtomicU64,
+    has_lost_power: AtomicBool,
+    pub(super) is_full: AtomicBool,
+    pub(super) syncs_fail: AtomicBool,
+    pub(super) latency_ms_min: AtomicU64,
+    pub(super) latency_ms_max: AtomicU64,
+    pub(super) dice: Dice,
+}
+
+impl DiskState {
+    pub(super) fn new(machine: usize, dice: Dice) -> DiskState {
+        DiskState {
+            machine,
+            boot: AtomicU64::new(0),
+            operations_count: AtomicU64::new(0),
+            cut_at: AtomicU64::new(NEVER),
+            has_lost_power: AtomicBool::new(false),
+            is_full: AtomicBool::new(false),
+            syncs_fail: AtomicBool::new(false),
+            latency_ms_min: AtomicU64::new(0),
+            latency_ms_max: AtomicU64::new(1),
+            dice,
+        }
+    }
+
+    /// The `k`-th operation from here on meets a power cut; the next one is 1.
+    pub(super) fn cut_power_at(&self, k: u64) {
+        self.cut_at.store(self.operations_count.load(Relaxed).saturating_add(k.max(1)), Relaxed);
+    }
+
+    pub(super) fn has_lost_power(&self) -> bool {
+        self.has_lost_power.load(Relaxed)
+    }
+
+    /// The machine starts anew, with power, under this boot number.
+    pub(super) fn power_on(&self, boot: u64) {
+        self.boot.store(boot, Relaxed);
+        self.has_lost_power.store(false, Relaxed);
+    }
+
+    /// The machine's process has ended: nothing that still holds a handle may use it.
+    pub(super) fn end_boot(&self) {
+        self.boot.store(NEVER, Relaxed);
+        self.cut_at.store(NEVER, Relaxed);
+    }
+}
+
+/// A new, empty disk.
+pub(super) fn empty_disk(seed: u64) -> Fs {
+    Fs::builder().seed(seed).block_size(SECTOR_SIZE_BYTES).build()
+}
+
+/// One machine's disk as one boot of it sees it.
+#[derive(Clone)]
+pub(super) struct MachineDisk {
+    pub(super) fs: Fs,
+    pub(super) state: Arc<DiskState>,
+    /// `None`: an outside look at the disk, which meets no fault and leaves no trace.
+    pub(super) boot: Option<u64>,
+}
+
+/// What an operation is called in the trace, and what it does there.
+struct Operation<'a> {
+    name: &'static str,
+    path: &'a Arc<PathBuf>,
+    offset: u64,
+    bytes: &'a [u8],
+}
+
+impl MachineDisk {
+    fn check_power(&self) -> io::Result<()> {
+        let Some(boot) = self.boot else {
+            return Ok(());
+        };
+        if self.state.has_lost_power() || self.state.boot.load(Relaxed) != boot {
+            return Err(io::Error::other("the machine has no power"));
+        }
+        Ok(())
+    }
+
+    fn trace(&self, operation: &Operation<'_>, size_bytes: usize) {
+        let Operation { name, path, offset, bytes } = *operation;
+        let name_word = u64::from(crc32fast::hash(name.as_bytes()));
+        let path_word = u64::from(crc32fast::hash(path.as_os_str().as_encoded_bytes()));
+        let words = [name_word, path_word, offset, size_bytes as u64];
+        context::record(Some(self.state.machine), Kind::Disk, (&words, bytes), || Line::Disk {
+            operation: name,
+            path: path.clone(),
+            offset,
+            size_bytes,
+        });
+    }
+
+    /// Performs one change: counted, traced, and the place where a planned power cut strikes.
+    ///
+    /// A struck operation may have taken effect or not; what is not synced is torn or lost.
+    fn change<T>(
+        &self,
+        operation: &Operation<'_>,
+        act: impl FnOnce() -> io::Result<T>,
+    ) -> io::Result<T> {
+        self.check_power()?;
+        let _entered = self.fs.enter();
+        if self.boot.is_none() {
+            return act();
+        }
+        let count = self.state.operations_count.fetch_add(1, Relaxed) + 1;
+        self.trace(operation, operation.bytes.len());
+        if count < self.state.cut_at.load(Relaxed) {
+            return act();
+        }
+        if self.state.dice.chance(0.5) {
+            let _ = act();
+        }
+        let text = format!("power fails in disk operation {count}: {}", operation.name);
+        context::record_text(Some(self.state.machine), Kind::World, &text);
+        self.fs.crash();
+        self.state.has_lost_power.store(true, Relaxed);
+        context::silence();
+        Err(io::Error::other("the power failed"))
+    }
+
+    /// Looks at the disk: traced, not counted.
+    fn look<T>(
+        &self,
+        operation: &Operation<'_>,
+        size_bytes: usize,
+        act: impl FnOnce() -> io::Result<T>,
+    ) -> io::Result<T> {
+        self.check_power()?;
+        let _entered = self.fs.enter();
+        if self.boot.is_some() {
+            self.trace(operation, size_bytes);
+        }
+        act()
+    }
+
+    fn named<'a>(&self, name: &'static str, path: &'a Arc<PathBuf>) -> Operation<'a> {
+        Operation { name, path, offset: 0, bytes: &[] }
+    }
+
+    fn check_space(&self) -> io::Result<()> {
+        if self.boot.is_some() && self.state.is_full.load(Relaxed) {
+            return Err(io::Error::from_raw_os_error(ENOSPC));
+        }
+        Ok(())
+    }
+
+    fn check_sync(&self) -> io::Result<()> {
+        if self.boot.is_some() && self.state.syncs_fail.load(Relaxed) {
+            return Err(io::Error::from_raw_os_error(EIO));
+        }
+        Ok(())
+    }
+
+    fn exists(&self, path: &Arc<PathBuf>) -> io::Result<bool> {
+        self.look(&self.named("exists", path), 0, || Ok(fs::exists(path.as_path())))
+    }
+
+    /// Makes the folders above `path` that are missing, each durable before the next.
+    fn make_parents(&self, path: &Path) -> io::Result<()> {
+        let parents: Vec<&Path> = path.ancestors().skip(1).collect();
+        for parent in parents.into_iter().rev() {
+            let parent = Arc::new(parent.to_path_buf());
+            if !self.exists(&parent)? {
+                self.check_space()?;
+                self.change(&self.named("mkdir", &parent), || fs::create_dir(parent.as_path()))?;
+                self.sync_parent(&parent)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn sync_parent(&self, path: &Path) -> io::Result<()> {
+        let parent = Arc::new(path.parent().unwrap_or(path).to_path_buf());
+        self.check_sync()?;
+        self.change(&self.named("sync folder", &parent), || fs::sync_dir(parent.as_path()))
+    }
+
+    fn open_file(&self, path: &Arc<PathBuf>) -> io::Result<DiskFile> {
+        let mut options = OpenOptions::new();
+        let options = options.read(true).write(true);
+        let file = self.look(&self.named("open", path), 0, || options.open(path.as_path()))?;
+        Ok(DiskFile { disk: self.clone(), path: path.clone(), file: Some(file) })
+    }
+
+    fn create_file(&self, path: &Arc<PathBuf>) -> io::Result<()> {
+        self.make_parents(path)?;
+        self.check_space()?;
+        let file = self.change(&self.named("create", path), || File::create(path.as_path()))?;
+        drop(DiskFile { disk: self.clone(), path: path.clone(), file: Some(file) });
+        Ok(())
+    }
+
+    /// Changes one byte of a file, durably and behind everybody's back.
+    pub(super) fn rot(&self, path: &Path, offset: u64, mask: u8) -> io::Result<()> {
+        let file = self.open_file(&absolute(path)?)?;
+        let mut byte = [0];
+        file.read_at(offset, &mut byte)?;
+        file.write_at(offset, &[byte[0] ^ mask])?;
+        file.sync_data()
+    }
+}
+
+impl std::fmt::Debug for MachineDisk {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "disk of machine {}", self.state.machine)
+    }
+}
+
+/// The path below the root of the machine's disk. Refuses to leave the data directory.
+fn absolute(path: &Path) -> io::Result<Arc<PathBuf>> {
+    let mut whole = PathBuf::from("/");
+    for component in path.components() {
+        match component {
+            Component::Normal(name) => whole.push(name),
+            Component::CurDir => {}
+            Component::Prefix(_) | Component::RootDir | Component::ParentDir => {
+                let text = format!("{} leaves the data directory", path.display());
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+            }
+        }
+    }
+    Ok(Arc::new(whole))
+}
+
+impl Disk for MachineDisk {
+    fn open(&self, path: &Path, how: OpenHow) -> io::Result<Box<dyn Blocks>> {
+        let path = absolute(path)?;
+        if how == OpenHow::CreateIfMissing && !self.exists(&path)? {
+            self.create_file(&path)?;
+            self.sync_parent(&path)?;
+        }
+        Ok(Box::new(self.open_file(&path)?))
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Option<Vec<u8>>> {
+        let path = absolute(path)?;
+        if !self.exists(&path)? {
+            return Ok(None);
+        }
+        let file = self.open_file(&path)?;
+        let size_bytes = usize::try_from(file.len()?).expect("a simulated file fits the memory");
+        let mut bytes = vec![0; size_bytes];
+        file.read_at(0, &mut bytes)?;
+        Ok(Some(bytes))
+    }
+
+    fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let path = absolute(path)?;
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".new");
+        let beside = Arc::new(PathBuf::from(beside));
+        self.create_file(&beside)?;
+        let file = self.open_file(&beside)?;
+        file.write_at(0, bytes)?;
+        file.sync_data()?;
+        drop(file);
+        let operation = self.named("rename", &path);
+        self.change(&operation, || fs::rename(beside.as_path(), path.as_path()))?;
+        self.sync_parent(&path)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
+        let path = absolute(dir)?;
+        if !self.exists(&path)? {
+            return Ok(Vec::new());
+        }
+        let mut files = self.look(&self.named("list", &path), 0, || {
+            let entries = fs::read_dir(path.as_path())?.collect::<io::Result<Vec<_>>>()?;
+            let files = entries
+                .into_iter()
+                .filter(|entry| entry.file_type().is_ok_and(|file_type| file_type.is_file()));
+            Ok(files.map(|entry| dir.join(entry.file_name())).collect::<Vec<_>>())
+        })?;
+        files.sort();
+        Ok(files)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let (from, to) = (absolute(from)?, absolute(to)?);
+        if !self.exists(&from)? {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        self.make_parents(&to)?;
+        let operation = self.named("rename", &to);
+        self.change(&operation, || fs::rename(from.as_path(), to.as_path()))?;
+        // The file's place first: the disk below forgets it if its former place is synced before.
+        self.sync_parent(&to)?;
+        if from.parent() != to.parent() {
+            self.sync_parent(&from)?;
+        }
+        Ok(())
+    }
+
+    fn lane(&self, name: &'static str) -> Arc<dyn Lane> {
+        match self.boot {
+            Some(_) => Arc::new(MachineLane::open(name, self.state.clone())),
+            None => Arc::new(InlineLane),
+        }
+    }
+}
+
+/// One open file of a machine.
+#[derive(Debug)]
+struct DiskFile {
+    disk: MachineDisk,
+    path: Arc<PathBuf>,
+    /// Always there, except while it is dropped.
+    file: Option<File>,
+}
+
+impl DiskFile {
+    fn file(&self) -> &File {
+        self.file.as_ref().expect("a file is there until it is dropped")
+    }
+
+    fn at<'a>(&'a self, name: &'static str, offset: u64, bytes: &'a [u8]) -> Operation<'a> {
+        Operation { name, path: &self.path, offset, bytes }
+    }
+}
+
+impl Blocks for DiskFile {
+    fn len(&self) -> io::Result<u64> {
+        let operation = self.at("length", 0, &[]);
+        self.disk.look(&operation, 0, || self.file().metadata().map(|data| data.len()))
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let operation = self.at("read", offset, &[]);
+        self.disk.look(&operation, buffer.len(), || self.file().read_exact_at(buffer, offset))
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.disk.check_space()?;
+        let operation = self.at("write", offset, bytes);
+        self.disk.change(&operation, || self.file().write_all_at(bytes, offset))
+    }
+
+    fn set_len(&self, size_bytes: u64) -> io::Result<()> {
+        if size_bytes > self.len()? {
+            self.disk.check_space()?;
+        }
+        let operation = self.at("set length", size_bytes, &[]);
+        self.disk.change(&operation, || self.file().set_len(size_bytes))
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.disk.check_sync()?;
+        self.disk.change(&self.at("sync", 0, &[]), || self.file().sync_data())
+    }
+}
+
+impl Drop for DiskFile {
+    fn drop(&mut self) {
+        // Handles are numbers of one disk: closing one while another is entered hits a stranger.
+        let _entered = self.disk.fs.enter();
+        self.file = None;
+    }
+}

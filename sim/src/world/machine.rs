@@ -1,0 +1,135 @@
+//! One simulated machine: power, a process, clocks, a disk, and its place on the network.
+//!
+//! Invariants
+//! - A machine runs a process only while it has power.
+//! - Each boot has its own `LocalSet`, waker and `Env`; nothing of a boot reaches the next.
+//!
+//! Read next: `kernel.rs`, which polls, crashes and starts machines.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::{Wake, Waker};
+
+use futures_util::future::LocalBoxFuture;
+use futures_util::task::AtomicWaker;
+use quorate_core::ports::{Clock, Env};
+use tokio::task::LocalSet;
+use turmoil_fs::Fs;
+use turmoil_net::{HostId, Packet};
+
+use super::clock::MachineClock;
+use super::disk::{DiskState, MachineDisk};
+use super::entropy::BootEntropy;
+use super::net::MachineNet;
+
+/// What a machine runs at each start.
+pub(super) type Boot = Rc<dyn Fn(Env) -> LocalBoxFuture<'static, ()>>;
+
+/// How a machine stands still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freeze {
+    /// The process is stopped (SIGSTOP); its system still acknowledges what arrives, and the
+    /// clocks go on.
+    Process,
+    /// The whole machine is suspended; nothing arrives, and its clocks show the pause afterwards.
+    Machine,
+    /// As [`Freeze::Machine`], but hidden by the hypervisor: its clocks stood still as well.
+    MachineUnseen,
+}
+
+/// Wakes the root future, which polls the machines.
+#[derive(Debug, Default)]
+pub(super) struct RootWake {
+    pub(super) waker: AtomicWaker,
+    /// While the root polls it looks at all machines anyway.
+    pub(super) is_polling: AtomicBool,
+}
+
+/// Says that one boot of one machine wants to be polled.
+#[derive(Debug)]
+pub(super) struct MachineWake {
+    pub(super) is_ready: AtomicBool,
+    root: Arc<RootWake>,
+}
+
+impl Wake for MachineWake {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.is_ready.store(true, Relaxed);
+        if !self.root.is_polling.load(Relaxed) {
+            self.root.waker.wake();
+        }
+    }
+}
+
+/// A process that runs: its tasks and how they are woken.
+pub(super) struct Process {
+    pub(super) tasks: Pin<Box<LocalSet>>,
+    pub(super) wake: Arc<MachineWake>,
+    pub(super) waker: Waker,
+}
+
+impl Process {
+    pub(super) fn new(root: &Arc<RootWake>, main: LocalBoxFuture<'static, ()>) -> Process {
+        let wake = Arc::new(MachineWake { is_ready: AtomicBool::new(true), root: root.clone() });
+        let tasks = Box::pin(LocalSet::new());
+        tasks.spawn_local(main);
+        Process { tasks, waker: Waker::from(wake.clone()), wake }
+    }
+}
+
+/// Everything about one machine that outlives its process.
+pub(super) struct Machine {
+    pub(super) index: usize,
+    pub(super) ip: IpAddr,
+    pub(super) host: HostId,
+    pub(super) boot: Boot,
+    pub(super) boots_count: u64,
+    pub(super) has_power: bool,
+    pub(super) process: Option<Process>,
+    pub(super) frozen: Option<Freeze>,
+    /// What arrived while the machine was suspended.
+    pub(super) arrived: VecDeque<Packet>,
+    pub(super) clock: Arc<MachineClock>,
+    pub(super) port_clock: Arc<dyn Clock>,
+    pub(super) disk: Arc<DiskState>,
+    pub(super) fs: Fs,
+}
+
+impl Machine {
+    /// Whether it would do something if it were polled.
+    pub(super) fn is_ready(&self) -> bool {
+        self.frozen.is_none()
+            && self.process.as_ref().is_some_and(|process| process.wake.is_ready.load(Relaxed))
+    }
+
+    /// Whether packets reach its system, and not only its doorstep.
+    pub(super) fn hears(&self) -> bool {
+        match self.frozen {
+            None | Some(Freeze::Process) => true,
+            Some(Freeze::Machine | Freeze::MachineUnseen) => false,
+        }
+    }
+
+    /// The world as the present boot sees it.
+    pub(super) fn env(&self, seed: u64) -> Env {
+        let disk = MachineDisk {
+            fs: self.fs.clone(),
+            state: self.disk.clone(),
+            boot: Some(self.boots_count),
+        };
+        Env {
+            clock: self.port_clock.clone(),
+            net: Arc::new(MachineNet { host: self.host, ip: self.ip }),
+            disk: Arc::new(disk),
+            entropy: Arc::new(BootEntropy::new(seed, self.index, self.boots_count)),
+        }
+    }
+}
