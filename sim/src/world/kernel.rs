@@ -145,8 +145,7 @@ impl Kernel {
         machine.boots_count = boots_count;
         machine.disk.power_on(boots_count);
         let (boot, env) = (Rc::clone(&machine.boot), machine.env(seed));
-        let main = Box::pin(async move { boot(env).await });
-        machine.process = Some(Process::new(&self.root, main));
+        machine.process = Some(Process::new(&self.root, boot, env));
         self.links.set_power(index, true);
         context::record_text(Some(index), Kind::World, &format!("start, boot {boots_count}"));
     }

@@ -7,6 +7,7 @@
 //! Read next: `kernel.rs`, which polls, crashes and starts machines.
 
 use std::collections::VecDeque;
+use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -74,14 +75,22 @@ pub(super) struct Process {
     pub(super) tasks: Pin<Box<LocalSet>>,
     pub(super) wake: Arc<MachineWake>,
     pub(super) waker: Waker,
+    pub(super) env: Env,
 }
 
 impl Process {
-    pub(super) fn new(root: &Arc<RootWake>, main: LocalBoxFuture<'static, ()>) -> Process {
+    pub(super) fn new(root: &Arc<RootWake>, boot: Boot, env: Env) -> Process {
         let wake = Arc::new(MachineWake { is_ready: AtomicBool::new(true), root: root.clone() });
         let tasks = Box::pin(LocalSet::new());
-        tasks.spawn_local(main);
-        Process { tasks, waker: Waker::from(wake.clone()), wake }
+        let given = env.clone();
+        tasks.spawn_local(async move { boot(given).await });
+        Process { tasks, waker: Waker::from(wake.clone()), wake, env }
+    }
+
+    /// Adds a task, as if the process had spawned it.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        self.tasks.spawn_local(task);
+        self.wake.is_ready.store(true, Relaxed);
     }
 }
 

@@ -139,6 +139,19 @@ impl World {
         self.kernel.borrow().machines[id.0].process.is_some()
     }
 
+    /// Runs a task on a machine, as if its process had spawned it. It dies with the process.
+    ///
+    /// This is how a scenario asks a node something. Panics if no process runs there.
+    pub fn spawn<F: Future<Output = ()> + 'static>(
+        &self,
+        id: MachineId,
+        task: impl FnOnce(Env) -> F,
+    ) {
+        let kernel = self.kernel.borrow();
+        let process = kernel.machines[id.0].process.as_ref().expect("a task needs a process");
+        process.spawn(task(process.env.clone()));
+    }
+
     /// Lets this much simulated time pass.
     pub fn run_for(&self, ms: u64) {
         self.run_until(self.now_ms() + ms);
