@@ -101,6 +101,25 @@ fn a_crash_resets_the_peers_streams_and_frees_the_port() {
 }
 
 #[test]
+fn a_peer_that_only_listens_learns_of_a_crash_at_once() {
+    run_isolated(|| {
+        let (world, server, client, _) = server_and_client(13);
+        let journal = Journal::default();
+        let told = journal.clone();
+        world.spawn(client, |env| async move {
+            let mut stream = env.net.connect(at(1)).await.unwrap();
+            told.write("waits");
+            told.write(format!("{:?}", stream.read(&mut [0]).await.unwrap_err().kind()));
+        });
+        world.run_for(1_000);
+        assert_eq!(journal.last().1, "waits");
+        world.crash(server);
+        world.run_for(5);
+        assert_eq!(journal.last().1, "ConnectionReset");
+    });
+}
+
+#[test]
 fn a_power_cut_is_silent_until_the_machine_is_back_and_answers_with_a_reset() {
     run_isolated(|| {
         let (world, server, _, journal) = server_and_client(5);
