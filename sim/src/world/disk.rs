@@ -9,11 +9,11 @@
 
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-use quorate_core::ports::{Blocks, Disk, Lane, OpenHow};
+use quorate_core::ports::{Blocks, Disk, Lane, OpenHow, checked_path};
 use turmoil_fs::Fs;
 use turmoil_fs::shim::std::fs::{self, File, OpenOptions};
 
@@ -218,14 +218,28 @@ impl MachineDisk {
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true);
         let file = self.look(&self.named("open", path), 0, || options.open(path.as_path()))?;
-        Ok(DiskFile { disk: self.clone(), path: path.clone(), file: Some(file) })
+        Ok(DiskFile {
+            disk: self.clone(),
+            path: path.clone(),
+            file: Some(file),
+            has_failed: AtomicBool::new(false),
+        })
+    }
+
+    /// Opens a file that may hold what an earlier process had written and not synced.
+    fn open_durable(&self, path: &Arc<PathBuf>) -> io::Result<DiskFile> {
+        let file = self.open_file(path)?;
+        file.sync_data()?;
+        self.sync_parent(path)?;
+        Ok(file)
     }
 
     fn create_file(&self, path: &Arc<PathBuf>) -> io::Result<()> {
         self.make_parents(path)?;
         self.check_space()?;
         let file = self.change(&self.named("create", path), || File::create(path.as_path()))?;
-        drop(DiskFile { disk: self.clone(), path: path.clone(), file: Some(file) });
+        let has_failed = AtomicBool::new(false);
+        drop(DiskFile { disk: self.clone(), path: path.clone(), file: Some(file), has_failed });
         Ok(())
     }
 
@@ -245,20 +259,9 @@ impl std::fmt::Debug for MachineDisk {
     }
 }
 
-/// The path below the root of the machine's disk. Refuses to leave the data directory.
+/// The path below the root of the machine's disk.
 fn absolute(path: &Path) -> io::Result<Arc<PathBuf>> {
-    let mut whole = PathBuf::from("/");
-    for component in path.components() {
-        match component {
-            Component::Normal(name) => whole.push(name),
-            Component::CurDir => {}
-            Component::Prefix(_) | Component::RootDir | Component::ParentDir => {
-                let text = format!("{} leaves the data directory", path.display());
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
-            }
-        }
-    }
-    Ok(Arc::new(whole))
+    Ok(Arc::new(Path::new("/").join(checked_path(path)?)))
 }
 
 impl Disk for MachineDisk {
@@ -267,8 +270,9 @@ impl Disk for MachineDisk {
         if how == OpenHow::CreateIfMissing && !self.exists(&path)? {
             self.create_file(&path)?;
             self.sync_parent(&path)?;
+            return Ok(Box::new(self.open_file(&path)?));
         }
-        Ok(Box::new(self.open_file(&path)?))
+        Ok(Box::new(self.open_durable(&path)?))
     }
 
     fn read(&self, path: &Path) -> io::Result<Option<Vec<u8>>> {
@@ -276,7 +280,7 @@ impl Disk for MachineDisk {
         if !self.exists(&path)? {
             return Ok(None);
         }
-        let file = self.open_file(&path)?;
+        let file = self.open_durable(&path)?;
         let size_bytes = usize::try_from(file.len()?).expect("a simulated file fits the memory");
         let mut bytes = vec![0; size_bytes];
         file.read_at(0, &mut bytes)?;
@@ -285,9 +289,8 @@ impl Disk for MachineDisk {
 
     fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let path = absolute(path)?;
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(".new");
-        let beside = Arc::new(PathBuf::from(beside));
+        let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
+        let beside = Arc::new(path.with_file_name(format!(".{name}.new")));
         self.create_file(&beside)?;
         let file = self.open_file(&beside)?;
         file.write_at(0, bytes)?;
@@ -303,6 +306,8 @@ impl Disk for MachineDisk {
         if !self.exists(&path)? {
             return Ok(Vec::new());
         }
+        self.check_sync()?;
+        self.change(&self.named("sync folder", &path), || fs::sync_dir(path.as_path()))?;
         let mut files = self.look(&self.named("list", &path), 0, || {
             let entries = fs::read_dir(path.as_path())?.collect::<io::Result<Vec<_>>>()?;
             let files = entries
@@ -345,9 +350,18 @@ struct DiskFile {
     path: Arc<PathBuf>,
     /// Always there, except while it is dropped.
     file: Option<File>,
+    /// After a failed sync nobody knows what the file holds: the handle is of no use any more.
+    has_failed: AtomicBool,
 }
 
 impl DiskFile {
+    fn check(&self) -> io::Result<()> {
+        if self.has_failed.load(Relaxed) {
+            return Err(io::Error::from_raw_os_error(EIO));
+        }
+        Ok(())
+    }
+
     fn file(&self) -> &File {
         self.file.as_ref().expect("a file is there until it is dropped")
     }
@@ -359,16 +373,19 @@ impl DiskFile {
 
 impl Blocks for DiskFile {
     fn len(&self) -> io::Result<u64> {
+        self.check()?;
         let operation = self.at("length", 0, &[]);
         self.disk.look(&operation, 0, || self.file().metadata().map(|data| data.len()))
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.check()?;
         let operation = self.at("read", offset, &[]);
         self.disk.look(&operation, buffer.len(), || self.file().read_exact_at(buffer, offset))
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.check()?;
         self.disk.check_space()?;
         let operation = self.at("write", offset, bytes);
         self.disk.change(&operation, || self.file().write_all_at(bytes, offset))
@@ -383,8 +400,11 @@ impl Blocks for DiskFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.disk.check_sync()?;
-        self.disk.change(&self.at("sync", 0, &[]), || self.file().sync_data())
+        self.check()?;
+        let sync = || self.disk.change(&self.at("sync", 0, &[]), || self.file().sync_data());
+        self.disk.check_sync().and_then(|()| sync()).inspect_err(|_| {
+            self.has_failed.store(true, Relaxed);
+        })
     }
 }
 

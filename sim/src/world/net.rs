@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::future::LocalBoxFuture;
-use quorate_core::ports::{Datagrams, Listener, Net, Stream};
+use quorate_core::ports::{DATAGRAM_SIZE_BYTES_MAX, Datagrams, Listener, Net, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use turmoil_net::shim::tokio::net::{TcpListener, TcpStream, UdpSocket};
 use turmoil_net::{HostId, NetstatState, Packet, TcpFlags, TcpSegment, Transport};
@@ -224,6 +224,9 @@ impl Listener for OnHost<TcpListener> {
 
 impl Datagrams for OnHost<UdpSocket> {
     fn try_send_to(&self, bytes: &[u8], to: SocketAddr) -> io::Result<()> {
+        if bytes.len() > DATAGRAM_SIZE_BYTES_MAX {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
         self.with(|socket| socket.try_send_to(bytes, to)).map(|_| ())
     }
 

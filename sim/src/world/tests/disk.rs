@@ -231,6 +231,7 @@ fn a_full_disk_a_failing_sync_and_a_rotten_byte_are_seen() {
                 sleep_ms(100).await;
                 let full = file.write_at(3, b"d").unwrap_err().kind();
                 let sync = file.sync_data().unwrap_err().raw_os_error();
+                assert!(file.read_at(0, &mut [0]).is_err(), "a failed sync was forgotten");
                 ERRORS.set(Some((full, sync)));
             }),
         );
