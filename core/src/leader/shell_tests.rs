@@ -158,7 +158,11 @@ impl Bench {
 
 fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-    tokio::task::LocalSet::new().block_on(&runtime.expect("a runtime"), test);
+    let bounded = async {
+        let limit = std::time::Duration::from_secs(10);
+        tokio::time::timeout(limit, test).await.expect("nothing here waits long");
+    };
+    tokio::task::LocalSet::new().block_on(&runtime.expect("a runtime"), bounded);
 }
 
 #[test]
