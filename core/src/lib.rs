@@ -8,6 +8,7 @@ pub mod config;
 pub mod error;
 pub mod heartbeat;
 pub mod ids;
+pub mod key_value;
 pub mod leader;
 pub mod membership;
 pub mod node;

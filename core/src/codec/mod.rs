@@ -113,17 +113,17 @@ pub fn decode<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T
 }
 
 /// A reader of fixed layouts: takes big-endian numbers off the front.
-struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     what: &'static str,
     rest: &'a [u8],
 }
 
 impl<'a> Fields<'a> {
-    fn of(what: &'static str, bytes: &'a [u8]) -> Fields<'a> {
+    pub(crate) fn of(what: &'static str, bytes: &'a [u8]) -> Fields<'a> {
         Fields { what, rest: bytes }
     }
 
-    fn take(&mut self, size_bytes: usize) -> Result<&'a [u8], CodecError> {
+    pub(crate) fn take(&mut self, size_bytes: usize) -> Result<&'a [u8], CodecError> {
         let Some((head, rest)) = self.rest.split_at_checked(size_bytes) else {
             let detail = format!("{size_bytes} bytes wanted, {} are left", self.rest.len());
             return Err(CodecError::Malformed { what: self.what, detail });
@@ -136,27 +136,27 @@ impl<'a> Fields<'a> {
         Ok(self.take(N)?.try_into().expect("take returns what was asked for"))
     }
 
-    fn u8(&mut self) -> Result<u8, CodecError> {
+    pub(crate) fn u8(&mut self) -> Result<u8, CodecError> {
         Ok(self.array::<1>()?[0])
     }
 
-    fn u16(&mut self) -> Result<u16, CodecError> {
+    pub(crate) fn u16(&mut self) -> Result<u16, CodecError> {
         Ok(u16::from_be_bytes(self.array()?))
     }
 
-    fn u32(&mut self) -> Result<u32, CodecError> {
+    pub(crate) fn u32(&mut self) -> Result<u32, CodecError> {
         Ok(u32::from_be_bytes(self.array()?))
     }
 
-    fn u64(&mut self) -> Result<u64, CodecError> {
+    pub(crate) fn u64(&mut self) -> Result<u64, CodecError> {
         Ok(u64::from_be_bytes(self.array()?))
     }
 
-    fn u128(&mut self) -> Result<u128, CodecError> {
+    pub(crate) fn u128(&mut self) -> Result<u128, CodecError> {
         Ok(u128::from_be_bytes(self.array()?))
     }
 
-    fn end(self) -> Result<(), CodecError> {
+    pub(crate) fn end(self) -> Result<(), CodecError> {
         if self.rest.is_empty() {
             return Ok(());
         }
