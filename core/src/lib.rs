@@ -3,6 +3,8 @@
 //! No sockets, no files, no clock and no threads: only the [`ports`]. Read `ARCHITECTURE.md` for
 //! the map.
 
+#[cfg(feature = "api")]
+pub mod api;
 pub mod codec;
 pub mod config;
 pub mod error;
@@ -15,6 +17,7 @@ pub mod node;
 pub mod ports;
 pub mod replication;
 pub mod rpc;
+pub mod status;
 
 pub use node::NodeHandle;
 pub use replication::machine::{SnapshotJob, StateMachine};

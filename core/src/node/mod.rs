@@ -30,6 +30,7 @@ use crate::ports::Env;
 use crate::replication::{
     Answer, Consensus, Consistency, LogStore, Propose, Proposed, Read, Stop, StoreError,
 };
+use crate::status::{AskStatus, Status};
 
 /// Why a node did not start. Nothing was left running.
 #[derive(Debug, thiserror::Error)]
@@ -90,6 +91,7 @@ pub(crate) struct Inner {
     pub(crate) propose: Recipient<Propose>,
     pub(crate) read: Recipient<Read>,
     pub(crate) switchover: Recipient<Switchover>,
+    pub(crate) status: Recipient<AskStatus>,
     pub(crate) stop: Recipient<Stop>,
     pub(crate) leadership: watch::Receiver<Leadership>,
     pub(crate) ended: watch::Receiver<Option<String>>,
@@ -140,6 +142,11 @@ impl NodeHandle {
     pub async fn switchover(&self, to: Option<NodeId>) -> Result<NodeId, SwitchoverError> {
         let sent = self.inner.switchover.send(Switchover { to }).await;
         sent.unwrap_or(Err(SwitchoverError::NotLeader { this: self.inner.node }))
+    }
+
+    /// What the node knows of itself and its cluster; `None` if it is stopping.
+    pub async fn status(&self) -> Option<Status> {
+        self.inner.status.send(AskStatus).await.ok()
     }
 
     /// Ends the node: no new requests, no listeners, everything acknowledged durable. It stays a

@@ -1,0 +1,206 @@
+//! How every refusal looks over HTTP: a status, and JSON that keeps its code and its advice.
+
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+
+use super::{BODY_SIZE_BYTES_MAX, INDEX_HEADER, LEADER_HEADER, request};
+use crate::codec::CodecError;
+use crate::error::{ReadError, SwitchoverError, WriteError};
+use crate::ids::{LogIndex, NodeId};
+use crate::key_value::KeyValueError;
+
+/// Why a request was not answered as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// Retry does not help.
+    #[error("Q1601 there is no path {path:?}; nothing was changed; see the list in docs/api.md")]
+    UnknownPath {
+        /// What was asked for.
+        path: String,
+    },
+    /// Retry does not help.
+    #[error("Q1602 {path:?} does not take {method}; nothing was changed; see the allow header")]
+    WrongMethod {
+        /// What was sent.
+        method: String,
+        /// To which path.
+        path: String,
+    },
+    /// Retry does not help.
+    #[error("Q1603 {detail}; nothing was changed; mend the request")]
+    Malformed {
+        /// What cannot be read.
+        detail: String,
+    },
+    /// Retry does not help.
+    #[error(
+        "Q1604 the body exceeds {max} bytes; nothing was written; send less at once",
+        max = BODY_SIZE_BYTES_MAX
+    )]
+    BodyTooLarge,
+    /// Retry is safe.
+    #[error("Q1605 the body did not arrive within {waited_ms} ms; nothing was written; retry")]
+    BodyTimeout {
+        /// How long was waited.
+        waited_ms: u64,
+    },
+    /// Retry is safe, at another node.
+    #[error("Q1606 {this} cannot tell its status; nothing was changed; ask another node")]
+    NoStatus {
+        /// Who answers.
+        this: NodeId,
+    },
+    /// Retry does not help.
+    #[error("Q1607 {to:?} is no member; nothing was changed; see the members in /cluster")]
+    NoSuchMember {
+        /// The name or id.
+        to: String,
+    },
+    /// The command is applied: whatever it did is done.
+    #[error(
+        "Q1608 the machine's reply cannot be read ({source}); the command may have taken effect; \
+         use the key-value paths only on a key-value node"
+    )]
+    Reply {
+        /// What is wrong with it.
+        source: CodecError,
+    },
+    /// A write was not acknowledged.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// A read was not answered.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// Leadership was not handed over.
+    #[error(transparent)]
+    Switchover(#[from] SwitchoverError),
+    /// The store refused.
+    #[error("{source}")]
+    KeyValue {
+        /// Why.
+        source: KeyValueError,
+        /// The entry that was refused; `None` if it never became one.
+        index: Option<LogIndex>,
+        /// The leader, as far as the node knows.
+        leader: Option<NodeId>,
+    },
+}
+
+impl From<KeyValueError> for ApiError {
+    fn from(source: KeyValueError) -> ApiError {
+        ApiError::KeyValue { source, index: None, leader: None }
+    }
+}
+
+/// A refusal as JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// Five characters that never change their meaning, such as `Q1001`.
+    pub code: String,
+    /// What happened.
+    pub message: String,
+    /// What it changed.
+    pub changed: String,
+    /// What to do.
+    pub advice: String,
+}
+
+impl Problem {
+    /// Takes the text of one of our errors apart: `code what happened; what changed; what to do`.
+    ///
+    /// The parts are counted from the end, because what happened may quote a key with a semicolon.
+    pub fn of(text: &str) -> Problem {
+        let (code, rest) = text.split_once(' ').unwrap_or((text, ""));
+        let mut parts = rest.rsplitn(3, "; ").map(str::to_owned);
+        let advice = parts.next().unwrap_or_default();
+        let changed = parts.next().unwrap_or_default();
+        let message = parts.next().unwrap_or_default();
+        Problem { code: code.to_owned(), message, changed, advice }
+    }
+}
+
+impl ApiError {
+    /// The status that makes common HTTP clients and load balancers do the right thing.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            ApiError::UnknownPath { .. } => StatusCode::NOT_FOUND,
+            ApiError::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            ApiError::Malformed { .. } | ApiError::NoSuchMember { .. } => StatusCode::BAD_REQUEST,
+            ApiError::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            ApiError::BodyTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
+            ApiError::NoStatus { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            ApiError::Reply { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+            ApiError::Write(error) => write_status(error),
+            ApiError::Read(error) => match error {
+                ReadError::NotConfirmed { .. }
+                | ReadError::NoLeader { .. }
+                | ReadError::Stopping { .. }
+                | ReadError::Overloaded { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            },
+            ApiError::Switchover(error) => match error {
+                SwitchoverError::NotLeader { .. }
+                | SwitchoverError::Behind { .. }
+                | SwitchoverError::UnderWay => StatusCode::SERVICE_UNAVAILABLE,
+                SwitchoverError::Unfit { .. } => StatusCode::CONFLICT,
+                SwitchoverError::NotTaken { .. } => StatusCode::GATEWAY_TIMEOUT,
+            },
+            ApiError::KeyValue { source, .. } => key_value_status(source),
+        }
+    }
+
+    /// The entry and the leader that the refusal is about, as far as it says.
+    fn facts(&self) -> (Option<LogIndex>, Option<NodeId>) {
+        if let ApiError::KeyValue { index, leader, .. } = self {
+            (*index, *leader)
+        } else if let ApiError::Write(WriteError::NotLeader { leader, .. }) = self {
+            (None, Some(*leader))
+        } else {
+            (None, None)
+        }
+    }
+}
+
+fn write_status(error: &WriteError) -> StatusCode {
+    match error {
+        WriteError::OutcomeUnknown { .. } => StatusCode::GATEWAY_TIMEOUT,
+        WriteError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        WriteError::NotLeader { .. }
+        | WriteError::NoLeader { .. }
+        | WriteError::Overloaded { .. }
+        | WriteError::Stopping { .. }
+        | WriteError::HandingOver => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+fn key_value_status(error: &KeyValueError) -> StatusCode {
+    match error {
+        KeyValueError::CompareFailed { .. } => StatusCode::CONFLICT,
+        KeyValueError::NoSuchKey { .. } => StatusCode::NOT_FOUND,
+        KeyValueError::ValueTooLarge { .. }
+        | KeyValueError::TransactionTooLarge { .. }
+        | KeyValueError::AnswerTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        KeyValueError::KeySize { .. }
+        | KeyValueError::KeyNotUtf8 { .. }
+        | KeyValueError::Malformed
+        | KeyValueError::ListLimit { .. } => StatusCode::BAD_REQUEST,
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let body = request::json(&Problem::of(&self.to_string()));
+        let mut response = (self.status(), body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let (index, leader) = self.facts();
+        if let Some(index) = index {
+            headers.insert(INDEX_HEADER, HeaderValue::from(index.0));
+        }
+        if let Some(leader) = leader {
+            headers.insert(LEADER_HEADER, request::header_of(leader));
+        }
+        response
+    }
+}

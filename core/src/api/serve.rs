@@ -1,0 +1,111 @@
+//! The accept loop: connections of one listener, each a local task of the node.
+//!
+//! axum's own loop spawns tasks outside the node and stamps answers with the real date; both would
+//! make two runs of the simulator differ.
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinSet};
+
+use crate::ports::{Listener, Stream};
+
+/// How long the head of a request may take, and how long an unused connection stays open.
+const HEAD_TIMEOUT_MS: u64 = 30_000;
+/// The largest head of a request in bytes: a path with the longest key, escaped, and headers.
+const HEAD_SIZE_BYTES_MAX: usize = 64 << 10;
+const HEADERS_COUNT_MAX: usize = 64;
+/// How long requests that were begun may take once the end was ordered.
+const DRAIN_MS: u64 = 2_000;
+/// Pause after a failed accept; out of file handles, say, it would fail again at once.
+const ACCEPT_PAUSE_MS: u64 = 100;
+
+/// Serves `router` on `listener` until `stop` becomes true or its sender is gone.
+///
+/// At most `connections_count_max` connections are open at once; more wait in the listener's
+/// queue. At the end nothing more is accepted, requests that were begun are answered for up to
+/// 2 s, and then everything is closed. Run it in the node's `LocalSet`.
+pub async fn serve(
+    listener: Box<dyn Listener>,
+    router: Router,
+    connections_count_max: usize,
+    stop: watch::Receiver<bool>,
+) {
+    // Dropping the set ends its tasks, so nothing outlives this future.
+    let mut connections = JoinSet::new();
+    let mut stopping = pin!(stopped(stop.clone()));
+    loop {
+        let has_room = connections.len() < connections_count_max;
+        tokio::select! {
+            biased;
+            () = &mut stopping => break,
+            Some(ended) = connections.join_next() => pass_panic_on(ended),
+            accepted = listener.accept(), if has_room => match accepted {
+                Ok((stream, peer)) => {
+                    connections.spawn_local(connection(stream, peer, router.clone(), stop.clone()));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "connection not accepted");
+                    tokio::time::sleep(Duration::from_millis(ACCEPT_PAUSE_MS)).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    let drained = async {
+        while let Some(ended) = connections.join_next().await {
+            pass_panic_on(ended);
+        }
+    };
+    if tokio::time::timeout(Duration::from_millis(DRAIN_MS), drained).await.is_err() {
+        tracing::warn!(left_count = connections.len(), "requests cut off at the end");
+    }
+}
+
+async fn connection(
+    stream: Box<dyn Stream>,
+    peer: SocketAddr,
+    router: Router,
+    stop: watch::Receiver<bool>,
+) {
+    let connection = http1::Builder::new()
+        .auto_date_header(false)
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_millis(HEAD_TIMEOUT_MS))
+        .max_headers(HEADERS_COUNT_MAX)
+        .max_header_size(HEAD_SIZE_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        biased;
+        () = stopped(stop) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+        ended = connection.as_mut() => ended,
+    };
+    if let Err(error) = ended {
+        // A client that goes away is its own business; it is no transition of this node.
+        tracing::debug!(%peer, %error, "connection ended early");
+    }
+}
+
+async fn stopped(mut stop: watch::Receiver<bool>) {
+    // An error means that nobody is left who could order the end: then it has come.
+    let _ = stop.wait_for(|is_stopping| *is_stopping).await;
+}
+
+/// A panic in a handler is one of the node, and ends it like any other.
+fn pass_panic_on(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        std::panic::resume_unwind(error.into_panic());
+    }
+}
