@@ -1,5 +1,7 @@
 //! How every refusal looks over HTTP: a status, and JSON that keeps its code and its advice.
 
+use std::fmt;
+
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderValue};
 use axum::response::{IntoResponse, Response};
@@ -118,6 +120,12 @@ impl Problem {
         let changed = parts.next().unwrap_or_default();
         let message = parts.next().unwrap_or_default();
         Problem { code: code.to_owned(), message, changed, advice }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} {}; {}; {}", self.code, self.message, self.changed, self.advice)
     }
 }
 

@@ -25,11 +25,11 @@ const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=u
 
 /// How many requests this node has answered, by class of status.
 #[derive(Debug, Default)]
-pub(crate) struct Answered {
+pub(crate) struct AnswerCounts {
     counts: [AtomicU64; 5],
 }
 
-impl Answered {
+impl AnswerCounts {
     pub(super) fn note(&self, status: StatusCode) {
         let class = usize::from(status.as_u16() / 100).clamp(1, 5);
         self.counts[class - 1].fetch_add(1, Ordering::Relaxed);

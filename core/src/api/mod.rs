@@ -12,6 +12,8 @@
 //! for the accept loop.
 
 mod bodies;
+mod call;
+mod client;
 mod error;
 mod health;
 mod key_value;
@@ -25,6 +27,7 @@ pub use bodies::{
     CheckBody, FoundBody, KeyBody, ListBody, OperationBody, OperationReplyBody, TransactionBody,
     TransactionReplyBody, WriteBody,
 };
+pub use client::{Answered, Client, ClientError, ListOf};
 pub use error::{ApiError, Problem};
 pub use serve::serve;
 
@@ -54,16 +57,18 @@ pub const CREATE_INDEX_HEADER: &str = "quorate-create-index";
 /// Header of a stale answer: how old it may be, in milliseconds.
 pub const AGE_HEADER: &str = "quorate-age-ms";
 
+pub(crate) use request::json;
+
 /// What the handlers share.
 pub(crate) struct Api {
     pub(crate) node: NodeHandle,
-    pub(crate) answered: metrics::Answered,
+    pub(crate) answered: metrics::AnswerCounts,
 }
 
 /// All paths of one node. The key-value paths expect its machine to be a
 /// [`KeyValue`](crate::key_value::KeyValue).
 pub fn router(node: NodeHandle) -> Router {
-    let api = Arc::new(Api { node, answered: metrics::Answered::default() });
+    let api = Arc::new(Api { node, answered: metrics::AnswerCounts::default() });
     let key = get(key_value::read).put(key_value::put).delete(key_value::delete);
     Router::new()
         .route("/livez", get(health::livez))

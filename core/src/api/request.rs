@@ -147,7 +147,7 @@ pub(super) async fn body(headers: &HeaderMap, body: Body) -> Result<Bytes, ApiEr
 }
 
 /// The bytes of a value of ours as JSON.
-pub(super) fn json<T: Serialize>(value: &T) -> Vec<u8> {
+pub(crate) fn json<T: Serialize>(value: &T) -> Vec<u8> {
     serde_json::to_vec(value).expect("our bodies have string keys and finite numbers")
 }
 

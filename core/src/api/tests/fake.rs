@@ -191,7 +191,7 @@ pub(crate) fn leads_until(lease_until: Now) -> Leadership {
     Leadership { role: RaftRole::Elected, token, lease_until, ..follower }
 }
 
-/// An `Env` of which only clock and streams work.
+/// An `Env` of which only clock, streams and unique names work.
 pub(crate) fn env(clock: Arc<dyn Clock>, net: Arc<dyn Net>) -> Env {
     Env { clock, net, disk: Arc::new(Absent), entropy: Arc::new(Absent) }
 }
@@ -267,7 +267,7 @@ impl Net for Pipes {
     }
 }
 
-/// Ports that the API never uses.
+/// Ports that the API does not use, but for names that differ.
 #[derive(Debug)]
 struct Absent;
 
@@ -294,10 +294,10 @@ impl Disk for Absent {
 
 impl Entropy for Absent {
     fn fork(&self, _: &'static str) -> rand::rngs::SmallRng {
-        use rand::SeedableRng;
-        rand::rngs::SmallRng::seed_from_u64(1)
+        unreachable!("the API draws names only")
     }
     fn fill(&self, _: &'static str, bytes: &mut [u8]) {
-        bytes.fill(1);
+        static DRAWN: AtomicU64 = AtomicU64::new(1);
+        bytes[..8].copy_from_slice(&DRAWN.fetch_add(1, Ordering::Relaxed).to_be_bytes());
     }
 }

@@ -1,5 +1,6 @@
 //! The paths as tables, against a fake node, in process and through the accept loop.
 
+mod client;
 mod fake;
 mod serving;
 
@@ -252,9 +253,15 @@ fn lists_and_transactions_speak_base64() {
         edge.check("POST /api/v1/txn", refused, "409 Q1105").await;
         let misspelt = r#"{"check":[{"key":"b","modify_index":0}],"operations":[]}"#;
         edge.check("POST /api/v1/txn", misspelt, "400 Q1603").await;
-        let one = r#"200 {"index":2,"keys":[{"key":"a","value":"","create_index":1,"modify_index":1}],"has_more":true}"#;
+        let one = concat!(
+            r#"200 {"index":2,"keys":[{"key":"a","value":"","create_index":1,"modify_index":1}],"#,
+            r#""has_more":true}"#
+        );
         edge.check("GET /api/v1/kv?limit=1", "", one).await;
-        let rest = r#"200 {"index":2,"age_ms":7,"keys":[{"key":"b","create_index":1,"modify_index":1}],"has_more":false}"#;
+        let rest = concat!(
+            r#"200 {"index":2,"age_ms":7,"#,
+            r#""keys":[{"key":"b","create_index":1,"modify_index":1}],"has_more":false}"#
+        );
         edge.check("GET /api/v1/kv?after=a&keys_only=true&consistency=stale", "", rest).await;
     });
 }
