@@ -13,23 +13,19 @@ mod start;
 
 pub use start::start;
 
-use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use actix::prelude::*;
 use bytes::Bytes;
-use tokio::sync::{oneshot, watch};
-use tokio::task::AbortHandle;
+use tokio::sync::watch;
 
 use crate::config::ConfigError;
 use crate::error::{ReadError, SwitchoverError, WriteError};
 use crate::ids::{NodeId, RequestId};
 use crate::leader::{Leadership, Switchover};
 use crate::ports::Env;
-use crate::replication::{
-    Answer, Consensus, Consistency, LogStore, Propose, Proposed, Read, Stop, StoreError,
-};
+use crate::replication::{Answer, Consistency, Propose, Proposed, Read, Stop, StoreError};
 use crate::status::{AskStatus, Status};
 
 /// Why a node did not start. Nothing was left running.
@@ -95,25 +91,6 @@ pub(crate) struct Inner {
     pub(crate) stop: Recipient<Stop>,
     pub(crate) leadership: watch::Receiver<Leadership>,
     pub(crate) ended: watch::Receiver<Option<String>>,
-    pub(crate) consensus: Consensus,
-    pub(crate) log: LogStore,
-    pub(crate) tasks: Tasks,
-}
-
-/// Local tasks that end with the node.
-#[derive(Debug, Default)]
-pub(crate) struct Tasks(Mutex<Vec<AbortHandle>>);
-
-impl Tasks {
-    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + 'static) {
-        let handle = tokio::task::spawn_local(task).abort_handle();
-        self.0.lock().expect("no code panics while it holds the tasks").push(handle);
-    }
-
-    fn end(&self) {
-        let mut tasks = self.0.lock().expect("no code panics while it holds the tasks");
-        tasks.drain(..).for_each(|task| task.abort());
-    }
 }
 
 impl NodeHandle {
@@ -152,12 +129,8 @@ impl NodeHandle {
     /// Ends the node: no new requests, no listeners, everything acknowledged durable. It stays a
     /// member. Leadership is not handed over; see [`NodeHandle::switchover`].
     pub async fn stop(&self) {
+        // The mailbox is closed only once the node has ended.
         let _ = self.inner.stop.send(Stop).await;
-        self.inner.consensus.stop().await;
-        let (sender, flushed) = oneshot::channel();
-        self.inner.log.flush(Box::new(move |result| drop(sender.send(result))));
-        let _ = flushed.await;
-        self.inner.tasks.end();
     }
 
     /// Waits until the node cannot go on, and says why: its disk failed, for one. A program then

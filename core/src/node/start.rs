@@ -142,8 +142,7 @@ async fn wire(env: Env, settings: Settings, opened: Opened) -> Result<NodeHandle
         ask_progress: replication.clone().recipient(),
         transfer_leadership: replication.clone().recipient(),
     };
-    let acting =
-        LeaderActor::new(this, &settings.cluster, &env, commands, leadership_sender);
+    let acting = LeaderActor::new(this, &settings.cluster, &env, commands, leadership_sender);
     leader_ctx.run(acting);
 
     let answering =

@@ -10,7 +10,8 @@ use tokio::sync::watch;
 use super::consensus::{Consensus, Lines, SharedMachine, Watched};
 use super::handlers::{Flush, Write};
 use super::state::{Effect, Input, Replication, RequestNumber};
-use super::work::{self, PendingRead, PendingWrite};
+use super::store::LogStore;
+use super::work::{self, PendingRead, PendingWrite, Tasks};
 use super::{Answer, ConsensusReport, QuorumAcked};
 use crate::ids::NodeId;
 use crate::ports::Env;
@@ -30,6 +31,8 @@ pub(crate) struct ReplicationActor {
     pub(super) consensus: Consensus,
     pub(super) machine: SharedMachine,
     pub(super) lines: Lines,
+    pub(super) log: LogStore,
+    pub(super) tasks: Tasks,
     pub(super) write_timeout_ms: u64,
     state: Replication,
     reports: Reports,
@@ -52,6 +55,8 @@ pub(crate) struct Parts {
     pub(crate) consensus: Consensus,
     pub(crate) machine: SharedMachine,
     pub(crate) lines: Lines,
+    pub(crate) log: LogStore,
+    pub(crate) tasks: Tasks,
     pub(crate) write_timeout_ms: u64,
     pub(crate) reports: Reports,
     pub(crate) ended: watch::Sender<Option<String>>,
@@ -59,8 +64,18 @@ pub(crate) struct Parts {
 
 impl ReplicationActor {
     pub(crate) fn new(parts: Parts) -> ReplicationActor {
-        let Parts { env, this, consensus, machine, lines, write_timeout_ms, reports, ended } =
-            parts;
+        let Parts {
+            env,
+            this,
+            consensus,
+            machine,
+            lines,
+            log,
+            tasks,
+            write_timeout_ms,
+            reports,
+            ended,
+        } = parts;
         let facts = consensus.watched();
         ReplicationActor {
             env,
@@ -68,6 +83,8 @@ impl ReplicationActor {
             consensus,
             machine,
             lines,
+            log,
+            tasks,
             write_timeout_ms,
             state: Replication::new(this),
             reports,

@@ -47,7 +47,7 @@ pub(crate) struct Confirmed {
 #[rtype(result = "()")]
 pub(super) struct Flush;
 
-/// No more requests: the node ends. Sent by the node's handle.
+/// No more requests: the node ends. Sent by the node's handle; answered when all is durable.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct Stop;
@@ -146,10 +146,11 @@ impl Handler<PauseWrites> for ReplicationActor {
 }
 
 impl Handler<Stop> for ReplicationActor {
-    type Result = ();
+    type Result = ResponseFuture<()>;
 
-    fn handle(&mut self, _: Stop, ctx: &mut Context<Self>) {
+    fn handle(&mut self, _: Stop, ctx: &mut Context<Self>) -> Self::Result {
         self.advance(Input::Stopping, ctx);
+        work::stop(self)
     }
 }
 

@@ -30,7 +30,7 @@ pub(crate) use consensus::{
 pub(crate) use handlers::{AskReadIndex, Stop, Write};
 pub use store::StoreError;
 pub(crate) use store::{LogStore, SnapshotStore};
-pub(crate) use work::{PendingWrite, outcome};
+pub(crate) use work::{PendingWrite, Tasks, outcome};
 
 use actix::prelude::*;
 use bytes::Bytes;

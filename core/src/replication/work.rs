@@ -1,12 +1,14 @@
 //! What the shell hands to tasks: waiting for consensus, for other nodes, for the disk.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
 
 use actix::prelude::*;
 use bytes::Bytes;
 use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
 
 use super::actor::ReplicationActor;
 use super::consensus::{Consensus, Line, Question, Reply};
@@ -221,4 +223,32 @@ pub(super) fn watch(consensus: &Consensus, actor: Addr<ReplicationActor>) {
     tokio::task::spawn_local(async move {
         consensus.watch(WATCH_PAUSE, |facts| actor.do_send(Facts(facts))).await;
     });
+}
+
+/// Local tasks that end with the node.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tasks(Rc<RefCell<Vec<AbortHandle>>>);
+
+impl Tasks {
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        self.0.borrow_mut().push(tokio::task::spawn_local(task).abort_handle());
+    }
+
+    fn end(&self) {
+        self.0.borrow_mut().drain(..).for_each(|task| task.abort());
+    }
+}
+
+/// Ends consensus, then the log, then whatever else the node runs.
+pub(super) fn stop(actor: &ReplicationActor) -> ResponseFuture<()> {
+    let (consensus, log) = (actor.consensus.clone(), actor.log.clone());
+    let tasks = actor.tasks.clone();
+    Box::pin(async move {
+        consensus.stop().await;
+        let (sender, flushed) = oneshot::channel();
+        log.flush(Box::new(move |result| drop(sender.send(result))));
+        // A log that cannot be flushed loses nothing acknowledged: only the commit index is older.
+        let _ = flushed.await;
+        tasks.end();
+    })
 }

@@ -171,8 +171,10 @@ impl Fake {
             propose: node.clone().recipient(),
             read: node.clone().recipient(),
             switchover: node.clone().recipient(),
-            status: node.recipient(),
+            status: node.clone().recipient(),
+            stop: node.recipient(),
             leadership: changes,
+            ended: watch::channel(None).1,
         };
         Fake { handle: NodeHandle { inner: Arc::new(inner) }, plan, clock, leadership }
     }
