@@ -12,6 +12,7 @@ pub mod heartbeat;
 pub mod ids;
 pub mod key_value;
 pub mod leader;
+pub mod link;
 pub mod membership;
 pub mod node;
 pub mod ports;

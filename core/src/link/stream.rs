@@ -1,0 +1,151 @@
+//! The TCP side of a link: one stream out per peer, any number of streams in.
+//!
+//! A stream carries frames one way only, from the node that opened it. So a pong over TCP proves
+//! that both directions are open.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::{ERROR_WAIT, Inner, LINK_PAYLOAD_SIZE_BYTES_MAX, Path, Receivers};
+use crate::codec::{CodecError, FRAME_HEADER_SIZE_BYTES, Frame, decode_header};
+use crate::ids::NodeId;
+use crate::ports::{Listener, Stream};
+
+/// Frames that wait for one stream. More would only arrive too late.
+const QUEUE_COUNT_MAX: usize = 32;
+/// Streams served at once; the roster is far smaller.
+const READERS_COUNT_MAX: usize = 256;
+/// A stream that is not open by then is given up; the next frame tries again.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// A frame that the system does not take by then ends its stream.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Without a frame for so long, the sender closes the stream.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// The receiver is more patient, so that the sender's rule is the one that decides.
+const READ_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// The stream to one peer, open or on its way. Dropping it ends its task.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    address: SocketAddr,
+    queue: mpsc::Sender<Vec<u8>>,
+}
+
+/// Queues a frame for the stream to `to`, opening one if there is none to that address. False if
+/// the frame was dropped.
+pub(super) fn send(inner: &Rc<Inner>, to: NodeId, address: SocketAddr, bytes: Vec<u8>) -> bool {
+    if inner.is_closed.get() {
+        return false;
+    }
+    let mut streams = inner.streams.borrow_mut();
+    if streams.get(&to).is_some_and(|known| known.queue.is_closed() || known.address != address) {
+        streams.remove(&to);
+    }
+    let outgoing = streams.entry(to).or_insert_with(|| {
+        let (queue, frames) = mpsc::channel(QUEUE_COUNT_MAX);
+        tokio::task::spawn_local(write_frames(inner.clone(), address, frames));
+        Outgoing { address, queue }
+    });
+    outgoing.queue.try_send(bytes).is_ok()
+}
+
+/// The life of one stream out. Its end closes the queue, and the next frame opens another.
+async fn write_frames(inner: Rc<Inner>, to: SocketAddr, mut frames: mpsc::Receiver<Vec<u8>>) {
+    let opened = timeout(CONNECT_TIMEOUT, inner.env.net.connect(to)).await;
+    let Ok(Ok(mut stream)) = opened else {
+        return inner.counts.borrow_mut().note_failed();
+    };
+    loop {
+        let next = timeout(IDLE_TIMEOUT, next_frame(&mut *stream, &mut frames)).await;
+        let Ok(Some(frame)) = next else {
+            return; // idle, reset, or closed by the peer
+        };
+        let written = timeout(WRITE_TIMEOUT, stream.write_all(&frame)).await;
+        if !matches!(written, Ok(Ok(()))) {
+            return inner.counts.borrow_mut().note_failed();
+        }
+    }
+}
+
+/// The next frame to write; `None` once nobody sends any more, or the peer has closed the stream:
+/// without looking, a frame would vanish in it before a write fails.
+async fn next_frame(
+    stream: &mut dyn Stream,
+    frames: &mut mpsc::Receiver<Vec<u8>>,
+) -> Option<Vec<u8>> {
+    tokio::select! {
+        biased;
+        frame = frames.recv() => frame,
+        _ = stream.read_u8() => None,
+    }
+}
+
+/// Serves every stream in, until the link is closed.
+pub(super) async fn accept(inner: Rc<Inner>, listener: Box<dyn Listener>, to: Receivers) {
+    // Dropping the set with this task ends the readers too.
+    let mut readers = JoinSet::new();
+    loop {
+        let Ok((stream, address)) = listener.accept().await else {
+            inner.counts.borrow_mut().note_failed();
+            tokio::time::sleep(ERROR_WAIT).await;
+            continue;
+        };
+        while readers.try_join_next().is_some() {}
+        if readers.len() >= READERS_COUNT_MAX {
+            inner.counts.borrow_mut().note_failed();
+            continue;
+        }
+        readers.spawn_local(read_frames(inner.clone(), stream, address, to.clone()));
+    }
+}
+
+/// A stream in, until it ends or carries something that is no frame of ours: after that nobody
+/// knows where the next one begins.
+async fn read_frames(
+    inner: Rc<Inner>,
+    mut stream: Box<dyn Stream>,
+    address: SocketAddr,
+    to: Receivers,
+) {
+    loop {
+        match timeout(READ_TIMEOUT, read_frame(&inner, &mut *stream)).await {
+            Ok(Ok(Ok(frame))) => inner.deliver(frame, address, Path::Tcp, &to),
+            Ok(Ok(Err(error))) => return inner.refuse(&error),
+            Ok(Err(_)) | Err(_) => return,
+        }
+    }
+}
+
+/// One frame. Memory is taken only after the announced size was checked.
+async fn read_frame(
+    inner: &Inner,
+    stream: &mut dyn Stream,
+) -> io::Result<Result<Frame, CodecError>> {
+    let mut head = [0; FRAME_HEADER_SIZE_BYTES];
+    stream.read_exact(&mut head).await?;
+    let checked = decode_header(&head).and_then(|header| {
+        header.check_sender(&inner.identity)?;
+        let limit_bytes = LINK_PAYLOAD_SIZE_BYTES_MAX as u64;
+        let size_bytes = u64::from(header.size_bytes);
+        if size_bytes > limit_bytes {
+            return Err(CodecError::TooLarge { size_bytes, limit_bytes });
+        }
+        Ok(header)
+    });
+    let header = match checked {
+        Ok(header) => header,
+        Err(error) => return Ok(Err(error)),
+    };
+    let mut payload = vec![0; header.size_bytes as usize];
+    stream.read_exact(&mut payload).await?;
+    let payload = Bytes::from(payload);
+    Ok(header.check_payload(&payload).map(|()| Frame { header, payload }))
+}
