@@ -112,6 +112,13 @@ pub fn decode<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T
     Err(malformed(format!("{} bytes left over", bytes.len() - consumed)))
 }
 
+/// The value that `bytes` begin with, and its size in bytes. For formats that put several values
+/// one after the other; their owner checks that nothing is left over.
+pub(crate) fn decode_first<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, usize), CodecError> {
+    bincode::serde::decode_from_slice(bytes, config())
+        .map_err(|error| CodecError::Malformed { what: "value", detail: error.to_string() })
+}
+
 /// A reader of fixed layouts: takes big-endian numbers off the front.
 pub(crate) struct Fields<'a> {
     what: &'static str,

@@ -81,6 +81,7 @@ pub struct Link {
 struct Inner {
     env: Env,
     identity: Identity,
+    at: SocketAddr,
     datagrams: Arc<dyn Datagrams>,
     listener: RefCell<Option<Box<dyn Listener>>>,
     streams: RefCell<BTreeMap<NodeId, Outgoing>>,
@@ -107,6 +108,7 @@ impl Link {
         let inner = Inner {
             env: env.clone(),
             identity,
+            at,
             datagrams,
             listener: RefCell::new(Some(listener)),
             streams: RefCell::default(),
@@ -115,6 +117,11 @@ impl Link {
             is_closed: Cell::new(false),
         };
         Ok(Link { inner: Rc::new(inner) })
+    }
+
+    /// Where this link listens, and where the others find it.
+    pub fn address(&self) -> SocketAddr {
+        self.inner.at
     }
 
     /// Starts to receive: pings and pongs for `heartbeat`, gossip for `gossip`.
