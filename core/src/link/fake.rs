@@ -123,7 +123,6 @@ impl Net for FakeNet {
         Box::pin(async move { Ok(Box::new(listener) as Box<dyn Listener>) })
     }
 
-    #[expect(clippy::arc_with_non_send_sync, reason = "the port wants an Arc")]
     fn datagrams(&self, at: SocketAddr) -> LocalBoxFuture<'_, io::Result<Arc<dyn Datagrams>>> {
         let (sender, arrived) = unbounded_channel();
         self.world.0.lock().unwrap().datagrams.insert(at, sender);

@@ -287,7 +287,8 @@ fn changes_that_cannot_be_are_refused_before_anything_is_ordered() {
 fn the_next_elected_node_finishes_what_an_interrupted_change_left_undone() {
     let learner = added(4);
     let promote = RosterChange::Promote { ids: ids(&[4]) };
-    let cases: [(&str, &[RosterChange], &[u64], &[u64]); 6] = [
+    type Case<'a> = (&'a str, &'a [RosterChange], &'a [u64], &'a [u64]);
+    let cases: [Case<'_>; 6] = [
         ("learner n4", std::slice::from_ref(&learner), &[1, 2, 3], &[]),
         ("promote n4", std::slice::from_ref(&learner), &[1, 2, 3, 4], &[]),
         ("remove n4", &[learner.clone(), promote.clone()], &[1, 2, 3], &[]),

@@ -10,8 +10,8 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::config::ClusterSettings;
-use crate::heartbeat::{AskPulse, HeartbeatActor, Paused, Reports};
-use crate::ids::LogIndex;
+use crate::heartbeat::{AskPulse, HeartbeatActor, Paused, PeerHealth, Reports};
+use crate::ids::{LogIndex, Term};
 use crate::link::Link;
 use crate::link::fake::{World, address, identity};
 use crate::replication::{ConsensusReport, RaftRole};
@@ -72,8 +72,6 @@ struct Node {
     others: Addr<Others>,
     log: Log,
 }
-
-use crate::heartbeat::PeerHealth;
 
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -201,7 +199,7 @@ fn the_elected_node_writes_the_roster_and_carries_out_a_change_from_request_to_r
         let [one, _two, _three] = three(&world).await;
         sleep(Duration::from_secs(2)).await;
         let report = ConsensusReport {
-            term: crate::ids::Term::from_bits(1),
+            term: Term::from_bits(1),
             role: RaftRole::Elected,
             leader: Some(NodeId(1)),
             voters: vec![NodeId(1), NodeId(2), NodeId(3)],
