@@ -30,6 +30,22 @@ pub struct LinkCounts {
     pub refused_count: BTreeMap<&'static str, u64>,
 }
 
+impl LinkCounts {
+    /// All of them by name, as metrics show them.
+    pub fn figures(&self) -> Vec<(&'static str, u64)> {
+        vec![
+            ("link_sent_udp", self.sent_udp_count),
+            ("link_sent_tcp", self.sent_tcp_count),
+            ("link_dropped", self.dropped_count),
+            ("link_received_udp", self.received_udp_count),
+            ("link_received_tcp", self.received_tcp_count),
+            ("link_overrun", self.overrun_count),
+            ("link_failed", self.failed_count),
+            ("link_refused", self.refused_count.values().sum()),
+        ]
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     totals: LinkCounts,

@@ -48,6 +48,11 @@ impl AddressBook {
         self.lock().iter().map(|(id, member)| (*id, member.clone())).collect()
     }
 
+    /// All places of a node.
+    pub(crate) fn place(&self, of: NodeId) -> Option<MemberSettings> {
+        self.lock().get(&of).cloned()
+    }
+
     /// Where a node's consensus listens.
     pub(crate) fn consensus(&self, of: NodeId) -> Option<SocketAddr> {
         self.lock().get(&of).map(MemberSettings::consensus)

@@ -9,7 +9,9 @@ mod answering;
 mod book;
 mod identity;
 mod registrar;
+mod reporter;
 mod start;
+mod wire;
 
 pub use start::start;
 
@@ -21,9 +23,10 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::config::ConfigError;
-use crate::error::{ReadError, SwitchoverError, WriteError};
+use crate::error::{MembershipError, ReadError, SwitchoverError, WriteError};
 use crate::ids::{NodeId, RequestId};
 use crate::leader::{Leadership, Switchover};
+use crate::membership::ChangeMembers;
 use crate::ports::Env;
 use crate::replication::{Answer, Consistency, Propose, Proposed, Read, Stop, StoreError};
 use crate::status::{AskStatus, Status};
@@ -87,6 +90,7 @@ pub(crate) struct Inner {
     pub(crate) propose: Recipient<Propose>,
     pub(crate) read: Recipient<Read>,
     pub(crate) switchover: Recipient<Switchover>,
+    pub(crate) members: Recipient<ChangeMembers>,
     pub(crate) status: Recipient<AskStatus>,
     pub(crate) stop: Recipient<Stop>,
     pub(crate) leadership: watch::Receiver<Leadership>,
@@ -119,6 +123,15 @@ impl NodeHandle {
     pub async fn switchover(&self, to: Option<NodeId>) -> Result<NodeId, SwitchoverError> {
         let sent = self.inner.switchover.send(Switchover { to }).await;
         sent.unwrap_or(Err(SwitchoverError::NotLeader { this: self.inner.node }))
+    }
+
+    /// Changes the members, through the leader's node only; returns whom it was about.
+    pub async fn change_members(
+        &self,
+        change: ChangeMembers,
+    ) -> Result<Vec<NodeId>, MembershipError> {
+        let sent = self.inner.members.send(change).await;
+        sent.unwrap_or(Err(MembershipError::NotLeader { this: self.inner.node }))
     }
 
     /// What the node knows of itself and its cluster; `None` if it is stopping.

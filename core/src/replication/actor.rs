@@ -12,7 +12,7 @@ use super::handlers::{Flush, Write};
 use super::state::{Effect, Input, Replication, RequestNumber};
 use super::store::LogStore;
 use super::work::{self, PendingRead, PendingWrite, Tasks};
-use super::{Answer, ConsensusReport, QuorumAcked};
+use super::{Answer, ConsensusReport, QuorumAcked, ReplicationFacts};
 use crate::ids::NodeId;
 use crate::ports::Env;
 
@@ -177,6 +177,24 @@ impl ReplicationActor {
         self.next += 1;
         self.reads.insert(self.next, pending);
         self.advance(Input::ReadAsked { read: self.next }, ctx);
+    }
+
+    pub(super) fn all_facts(&self) -> ReplicationFacts {
+        let facts = self.consensus.watched();
+        ReplicationFacts {
+            leader: facts.leader,
+            leader_age_ms: self.consensus.leader_age_ms(),
+            last_index: facts.last_index,
+            commit_index: facts.commit_index,
+            applied_index: facts.applied_index,
+            snapshot_index: facts.snapshot_index,
+            voters: facts.voters,
+            learners: facts.learners,
+            is_joint: facts.is_joint,
+            writes_waiting_count: self.in_flight.get(),
+            requests_count: self.machine.with(|applied| applied.requests_count()),
+            matching: self.consensus.matching(),
+        }
     }
 
     /// A stale answer, at once.

@@ -79,9 +79,9 @@ impl Applied {
         self.meta.last.map_or(LogIndex(0), |id| id.index)
     }
 
-    /// The cluster's own records.
-    pub(crate) fn cluster(&self) -> &ClusterState {
-        &self.cluster
+    /// How many requests a repeat would be recognised by.
+    pub(crate) fn requests_count(&self) -> u64 {
+        self.requests.count() as u64
     }
 
     /// Size of the entries applied since the last snapshot was captured.

@@ -8,8 +8,8 @@ use super::consensus::Watched;
 use super::state::Input;
 use super::work::{self, PendingRead, PendingWrite};
 use super::{
-    Answer, AskProgress, Consistency, PauseWrites, Propose, ProposeRecord, Proposed, Read,
-    TransferLeadership,
+    Answer, AskFacts, AskProgress, Consistency, PauseWrites, Propose, ProposeRecord, Proposed,
+    Read, ReplicationFacts, TransferLeadership,
 };
 use crate::codec::{EntryKind, encode};
 use crate::error::{ReadError, WriteError};
@@ -177,5 +177,13 @@ impl Handler<TransferLeadership> for ReplicationActor {
     fn handle(&mut self, TransferLeadership { to }: TransferLeadership, _: &mut Context<Self>) {
         let consensus = self.consensus.clone();
         tokio::task::spawn_local(async move { consensus.transfer(to).await });
+    }
+}
+
+impl Handler<AskFacts> for ReplicationActor {
+    type Result = ReplicationFacts;
+
+    fn handle(&mut self, _: AskFacts, _: &mut Context<Self>) -> ReplicationFacts {
+        self.all_facts()
     }
 }

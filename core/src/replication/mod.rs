@@ -15,6 +15,7 @@ mod applied;
 mod consensus;
 mod handlers;
 pub mod machine;
+mod members;
 mod requests;
 mod state;
 pub(crate) mod store;
@@ -182,4 +183,38 @@ pub struct Progress {
 pub struct TransferLeadership {
     /// The voter.
     pub to: NodeId,
+}
+
+/// Asks what replication knows. Asked by the node's reporter.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "ReplicationFacts")]
+pub struct AskFacts;
+
+/// The answer to [`AskFacts`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, MessageResponse)]
+pub struct ReplicationFacts {
+    /// Who leads, as far as this node knows.
+    pub leader: Option<NodeId>,
+    /// Milliseconds since a leader was last heard.
+    pub leader_age_ms: u64,
+    /// The end of the log.
+    pub last_index: LogIndex,
+    /// Highest committed index that this node knows.
+    pub commit_index: LogIndex,
+    /// Highest index that it has executed.
+    pub applied_index: LogIndex,
+    /// What the newest snapshot covers.
+    pub snapshot_index: LogIndex,
+    /// Voters, ascending.
+    pub voters: Vec<NodeId>,
+    /// Learners, ascending.
+    pub learners: Vec<NodeId>,
+    /// Whether a change of the voters is under way.
+    pub is_joint: bool,
+    /// Writes that were admitted and have no outcome yet.
+    pub writes_waiting_count: u64,
+    /// Requests that a repeat would be recognised by.
+    pub requests_count: u64,
+    /// On the leader: how far each log is known to match.
+    pub matching: Vec<(NodeId, LogIndex)>,
 }

@@ -120,11 +120,6 @@ impl Replication {
         self.leader
     }
 
-    /// This node's part in the term.
-    pub(crate) fn role(&self) -> RaftRole {
-        self.role
-    }
-
     fn admit_write(
         &self,
         write: RequestNumber,

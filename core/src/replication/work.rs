@@ -8,7 +8,6 @@ use std::time::Duration;
 use actix::prelude::*;
 use bytes::Bytes;
 use tokio::sync::oneshot;
-use tokio::task::AbortHandle;
 
 use super::actor::ReplicationActor;
 use super::consensus::{Consensus, Line, Question, Reply};
@@ -225,17 +224,25 @@ pub(super) fn watch(consensus: &Consensus, actor: Addr<ReplicationActor>) {
     });
 }
 
-/// Local tasks that end with the node.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Tasks(Rc<RefCell<Vec<AbortHandle>>>);
+/// What ends with the node.
+#[derive(Clone, Default)]
+pub(crate) struct Tasks(Rc<RefCell<Vec<Box<dyn FnOnce()>>>>);
 
 impl Tasks {
+    /// Runs a local task until it or the node ends.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + 'static) {
-        self.0.borrow_mut().push(tokio::task::spawn_local(task).abort_handle());
+        let handle = tokio::task::spawn_local(task).abort_handle();
+        self.at_end(move || handle.abort());
+    }
+
+    /// Does something when the node ends.
+    pub(crate) fn at_end(&self, end: impl FnOnce() + 'static) {
+        self.0.borrow_mut().push(Box::new(end));
     }
 
     fn end(&self) {
-        self.0.borrow_mut().drain(..).for_each(|task| task.abort());
+        let ends = self.0.take();
+        ends.into_iter().for_each(|end| end());
     }
 }
 

@@ -14,16 +14,17 @@ use actix::prelude::*;
 use futures_util::future::LocalBoxFuture;
 use tokio::sync::{mpsc, watch};
 
-use crate::error::{ReadError, SwitchoverError, WriteError};
+use crate::error::{MembershipError, ReadError, SwitchoverError, WriteError};
 use crate::ids::{FencingToken, Generation, LogIndex, NodeId, RequestId, Term};
 use crate::key_value::KeyValue;
 use crate::leader::{Leadership, Switchover};
+use crate::membership::ChangeMembers;
 use crate::node::{Inner, NodeHandle};
 use crate::ports::{
     Blocks, Clock, Datagrams, Disk, Entropy, Env, Lane, Listener, Net, Now, OpenHow, Stream, UnixMs,
 };
 use crate::replication::machine::StateMachine;
-use crate::replication::{Answer, Propose, Proposed, RaftRole, Read};
+use crate::replication::{Answer, Propose, Proposed, RaftRole, Read, Stop};
 use crate::status::{AskStatus, Fact, Figure, MemberStatus, Status};
 
 /// What the fake node is to do next.
@@ -171,6 +172,7 @@ impl Fake {
             propose: node.clone().recipient(),
             read: node.clone().recipient(),
             switchover: node.clone().recipient(),
+            members: node.clone().recipient(),
             status: node.clone().recipient(),
             stop: node.recipient(),
             leadership: changes,
@@ -301,5 +303,19 @@ impl Entropy for Absent {
     fn fill(&self, _: &'static str, bytes: &mut [u8]) {
         static DRAWN: AtomicU64 = AtomicU64::new(1);
         bytes[..8].copy_from_slice(&DRAWN.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+    }
+}
+
+impl Handler<Stop> for FakeNode {
+    type Result = ();
+
+    fn handle(&mut self, _: Stop, _: &mut Context<Self>) {}
+}
+
+impl Handler<ChangeMembers> for FakeNode {
+    type Result = Result<Vec<NodeId>, MembershipError>;
+
+    fn handle(&mut self, _: ChangeMembers, _: &mut Context<Self>) -> Self::Result {
+        Err(MembershipError::NotLeader { this: NodeId(1) })
     }
 }

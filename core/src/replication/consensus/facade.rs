@@ -189,6 +189,15 @@ impl Consensus {
         }
     }
 
+    /// On the leader: how far each log is known to match, by ascending node.
+    pub(crate) fn matching(&self) -> Vec<(NodeId, LogIndex)> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let index = |id: &Option<_>| id.as_ref().map_or(LogIndex(0), |id| to_log_id(id).index);
+        let all = metrics.replication.iter().flatten();
+        all.map(|(node, matching)| (*node, index(matching))).collect()
+    }
+
     /// Adds a learner; resolves once it has caught up.
     pub(crate) async fn add_learner(&self, id: NodeId) -> Result<(), MembershipError> {
         let added = self.raft.add_learner(id, EmptyNode::new(), true).await;
@@ -201,6 +210,17 @@ impl Consensus {
         voters: BTreeSet<NodeId>,
     ) -> Result<(), MembershipError> {
         let change = ChangeMembers::ReplaceAllVoters(voters);
+        let changed = self.raft.change_membership(change, false).await;
+        self.judge_change(changed.map(drop))
+    }
+
+    /// Takes a learner out; nothing happens if it is not in.
+    pub(crate) async fn drop_learner(&self, id: NodeId) -> Result<(), MembershipError> {
+        let watched = self.watched();
+        if !watched.learners.contains(&id) {
+            return Ok(());
+        }
+        let change = ChangeMembers::RemoveNodes(BTreeSet::from([id]));
         let changed = self.raft.change_membership(change, false).await;
         self.judge_change(changed.map(drop))
     }

@@ -1,0 +1,295 @@
+//! Wiring: four actors made and introduced to each other. It decides nothing.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use actix::prelude::*;
+use tokio::sync::watch;
+
+use super::answering::NodeAnswering;
+use super::book::AddressBook;
+use super::identity::Own;
+use super::registrar::Registrar;
+use super::reporter::Reporter;
+use super::start::Opened;
+use super::{Inner, NodeHandle, StartError};
+use crate::config::Settings;
+use crate::heartbeat::{HeartbeatActor, Reports as PulseReports};
+use crate::leader::actor::{Commands, LeaderActor};
+use crate::leader::{Leadership, RecordApplied};
+use crate::link::Link;
+use crate::membership::{MembershipActor, Orders, Outside, Roster, RosterApplied};
+use crate::ports::{Env, Listener};
+use crate::replication::{
+    Applied, AppliedListener, Consensus, Lines, LogStore, Parts, ReplicationActor, Reports,
+    SharedMachine, SnapshotStore, StartConsensus, Tasks,
+};
+use crate::rpc;
+
+/// How long a call between nodes may take before its connection counts as dead, in election
+/// timeouts: a disk that stalls is slow, a peer that stays silent this long is gone.
+const CALL_TIMEOUTS_COUNT: u64 = 4;
+
+/// Tells the actors what the log has made.
+struct Applying {
+    leader: Recipient<RecordApplied>,
+    membership: Recipient<RosterApplied>,
+    book: AddressBook,
+    roster: watch::Sender<Roster>,
+}
+
+impl AppliedListener for Applying {
+    fn record_applied(&self, applied: RecordApplied) {
+        self.leader.do_send(applied);
+    }
+
+    fn roster_changed(&self, roster: &Roster) {
+        self.book.follow(roster);
+        self.roster.send_replace(roster.clone());
+        self.membership.do_send(RosterApplied { roster: roster.clone() });
+    }
+}
+
+/// The actors' contexts exist before the actors, because each needs the others' addresses.
+struct Contexts {
+    leader: Context<LeaderActor>,
+    membership: Context<MembershipActor>,
+    heartbeat: Context<HeartbeatActor>,
+}
+
+/// What every part needs to know.
+struct Common {
+    env: Env,
+    settings: Settings,
+    own: Own,
+    book: AddressBook,
+    link: Link,
+    tasks: Tasks,
+}
+
+/// The ends that are written to.
+struct Senders {
+    leadership: watch::Sender<Leadership>,
+    roster: watch::Sender<Roster>,
+    ended: watch::Sender<Option<String>>,
+}
+
+/// The ends that are watched.
+#[derive(Clone)]
+struct Watches {
+    leadership: watch::Receiver<Leadership>,
+    roster: watch::Receiver<Roster>,
+    ended: watch::Receiver<Option<String>>,
+}
+
+/// Makes the actors of a node, introduces them, and opens its doors.
+pub(super) async fn run(
+    env: Env,
+    settings: Settings,
+    opened: Opened,
+) -> Result<NodeHandle, StartError> {
+    let Opened { own, log, snapshots, applied, consensus: listener, link, api } = opened;
+    let book = AddressBook::new(&settings);
+    let founders = book.all().into_iter().map(|(id, _)| id).collect();
+    let common = Common { env, settings, own, book, link, tasks: Tasks::default() };
+    let contexts =
+        Contexts { leader: Context::new(), membership: Context::new(), heartbeat: Context::new() };
+    let (senders, watches) = common.watches();
+    let machine = common.machine(applied, snapshots, &contexts, senders.roster);
+    let lines = common.lines();
+    let refused = |error: io::Error| StartError::Consensus { detail: error.to_string() };
+    let starting = common.consensus(log.clone(), machine.clone(), lines.clone());
+    let consensus = starting.await.map_err(refused)?;
+    let replication = ReplicationActor::new(Parts {
+        env: common.env.clone(),
+        this: common.own.identity.node,
+        consensus: consensus.clone(),
+        machine,
+        lines,
+        log,
+        tasks: common.tasks.clone(),
+        write_timeout_ms: common.settings.cluster.write_timeout_ms,
+        reports: Reports {
+            consensus: vec![
+                contexts.leader.address().recipient(),
+                contexts.membership.address().recipient(),
+            ],
+            acked: contexts.leader.address().recipient(),
+        },
+        ended: senders.ended,
+    })
+    .start();
+    let handle = common.handle(&contexts, &replication, &watches);
+    common.open(listener, consensus.clone(), &replication, &watches);
+    common.introduce(contexts, &replication, senders.leadership);
+    #[cfg(feature = "api")]
+    common.serve_api(api, &handle);
+    #[cfg(not(feature = "api"))]
+    drop(api);
+    consensus.found(founders).await.map_err(refused)?;
+    let (node, boot_count) = (common.own.identity.node, common.own.boot_count);
+    tracing::info!(%node, boot_count, "node started");
+    Ok(handle)
+}
+
+impl Common {
+    fn watches(&self) -> (Senders, Watches) {
+        let unknown = Leadership::unknown(self.own.identity.node, self.env.clock.now());
+        let (leadership_sender, leadership) = watch::channel(unknown);
+        let (roster_sender, roster) = watch::channel(Roster::default());
+        let (ended_sender, ended) = watch::channel(None);
+        let senders =
+            Senders { leadership: leadership_sender, roster: roster_sender, ended: ended_sender };
+        (senders, Watches { leadership, roster, ended })
+    }
+
+    fn machine(
+        &self,
+        mut applied: Applied,
+        snapshots: SnapshotStore,
+        contexts: &Contexts,
+        roster: watch::Sender<Roster>,
+    ) -> SharedMachine {
+        applied.listen(Arc::new(Applying {
+            leader: contexts.leader.address().recipient(),
+            membership: contexts.membership.address().recipient(),
+            book: self.book.clone(),
+            roster,
+        }));
+        SharedMachine::new(applied, snapshots)
+    }
+
+    fn lines(&self) -> Lines {
+        let book = self.book.clone();
+        let lookup = Arc::new(move |node| book.consensus(node));
+        let timeout_ms = self.settings.cluster.election_timeout_ms_max * CALL_TIMEOUTS_COUNT;
+        Lines::new(self.env.clone(), self.own.identity, lookup, timeout_ms)
+    }
+
+    async fn consensus(
+        &self,
+        log: LogStore,
+        machine: SharedMachine,
+        lines: Lines,
+    ) -> io::Result<Consensus> {
+        Consensus::start(StartConsensus {
+            env: self.env.clone(),
+            this: self.own.identity.node,
+            cluster: self.settings.cluster.clone(),
+            lines,
+            log,
+            machine,
+        })
+        .await
+    }
+
+    /// Lets the other nodes in, and writes into the roster what this node has to say.
+    fn open(
+        &self,
+        listener: Box<dyn Listener>,
+        consensus: Consensus,
+        replication: &Addr<ReplicationActor>,
+        watches: &Watches,
+    ) {
+        let answering = Rc::new(NodeAnswering { consensus, replication: replication.clone() });
+        self.tasks.spawn(rpc::serve(self.env.clone(), self.own.identity, listener, answering));
+        let registrar = Registrar {
+            this: self.own.identity.node,
+            public_key: self.own.key.verifying_key().to_bytes(),
+            founders: self.settings.cluster.members.clone(),
+            leadership: watches.leadership.clone(),
+            roster: watches.roster.clone(),
+            replication: replication.clone(),
+        };
+        self.tasks.spawn(registrar.run());
+    }
+
+    /// Starts the three actors that were only addresses so far.
+    fn introduce(
+        &self,
+        contexts: Contexts,
+        replication: &Addr<ReplicationActor>,
+        leadership: watch::Sender<Leadership>,
+    ) {
+        let (this, cluster) = (self.own.identity.node, &self.settings.cluster);
+        let leader = contexts.leader.address();
+        let membership = contexts.membership.address();
+        let heartbeat = contexts.heartbeat.address();
+        let commands = Commands {
+            pause_writes: replication.clone().recipient(),
+            propose_record: replication.clone().recipient(),
+            ask_progress: replication.clone().recipient(),
+            transfer_leadership: replication.clone().recipient(),
+        };
+        let reports = PulseReports {
+            paused: leader.clone().recipient(),
+            health: vec![leader.recipient(), membership.clone().recipient()],
+            path: membership.clone().recipient(),
+        };
+        let orders = Orders {
+            propose_roster: replication.clone().recipient(),
+            add_learner: replication.clone().recipient(),
+            change_voters: replication.clone().recipient(),
+            drop_learner: replication.clone().recipient(),
+        };
+        let outside = Outside {
+            heartbeat: heartbeat.clone().recipient(),
+            orders,
+            view: Vec::new(),
+            addresses: Vec::new(),
+        };
+        let (env, link) = (&self.env, &self.link);
+        let boots = self.own.boot_count;
+        contexts.leader.run(LeaderActor::new(this, cluster, env, commands, leadership));
+        contexts.heartbeat.run(HeartbeatActor::new(this, env, link.clone(), cluster, reports));
+        let actor = MembershipActor::new(this, env, link.clone(), cluster, boots, outside);
+        contexts.membership.run(actor);
+        self.link.deliver_to(heartbeat.recipient(), membership.recipient());
+        let link = self.link.clone();
+        self.tasks.at_end(move || link.close());
+    }
+
+    fn handle(
+        &self,
+        contexts: &Contexts,
+        replication: &Addr<ReplicationActor>,
+        watches: &Watches,
+    ) -> NodeHandle {
+        let reporter = Reporter {
+            env: self.env.clone(),
+            identity: self.own.identity,
+            settings: self.settings.clone(),
+            book: self.book.clone(),
+            link: self.link.clone(),
+            leadership: watches.leadership.clone(),
+            facts: replication.clone().recipient(),
+            pulse: contexts.heartbeat.address().recipient(),
+            view: contexts.membership.address().recipient(),
+        }
+        .start();
+        let inner = Inner {
+            node: self.own.identity.node,
+            env: self.env.clone(),
+            propose: replication.clone().recipient(),
+            read: replication.clone().recipient(),
+            switchover: contexts.leader.address().recipient(),
+            members: contexts.membership.address().recipient(),
+            status: reporter.recipient(),
+            stop: replication.clone().recipient(),
+            leadership: watches.leadership.clone(),
+            ended: watches.ended.clone(),
+        };
+        NodeHandle { inner: Arc::new(inner) }
+    }
+
+    #[cfg(feature = "api")]
+    fn serve_api(&self, listener: Option<Box<dyn Listener>>, handle: &NodeHandle) {
+        let Some(listener) = listener else { return };
+        let router = crate::api::router(handle.clone());
+        let count_max = self.settings.api.connections_count_max;
+        let (stop, stopping) = watch::channel(false);
+        self.tasks.at_end(move || drop(stop));
+        tokio::task::spawn_local(crate::api::serve(listener, router, count_max, stopping));
+    }
+}
