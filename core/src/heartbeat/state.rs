@@ -192,7 +192,7 @@ impl Heartbeat {
         if !is_void {
             self.recover_slowly();
         }
-        let missed_max = self.tuning.missed_pings_max * (1 + self.slowness);
+        let missed_max = self.tuning.missed_pings_max.saturating_mul(1 + self.slowness);
         let late_from = (1 + self.slowness) * 2;
         for (id, peer) in &mut self.peers {
             let ended = peer.end_interval(is_void);

@@ -118,14 +118,20 @@ impl Net for FakeNet {
 
     fn listen(&self, at: SocketAddr) -> LocalBoxFuture<'_, io::Result<Box<dyn Listener>>> {
         let (sender, streams) = unbounded_channel();
-        self.world.0.lock().unwrap().listeners.insert(at, sender);
+        let before = self.world.0.lock().unwrap().listeners.insert(at, sender);
+        if before.is_some_and(|listener| !listener.is_closed()) {
+            return Box::pin(async { Err(io::ErrorKind::AddrInUse.into()) });
+        }
         let listener = FakeListener { at, streams: streams.into() };
         Box::pin(async move { Ok(Box::new(listener) as Box<dyn Listener>) })
     }
 
     fn datagrams(&self, at: SocketAddr) -> LocalBoxFuture<'_, io::Result<Arc<dyn Datagrams>>> {
         let (sender, arrived) = unbounded_channel();
-        self.world.0.lock().unwrap().datagrams.insert(at, sender);
+        let before = self.world.0.lock().unwrap().datagrams.insert(at, sender);
+        if before.is_some_and(|socket| !socket.is_closed()) {
+            return Box::pin(async { Err(io::ErrorKind::AddrInUse.into()) });
+        }
         let world = self.world.clone();
         let socket = FakeDatagrams { world, at, arrived: arrived.into() };
         Box::pin(async move { Ok(Arc::new(socket) as Arc<dyn Datagrams>) })

@@ -82,7 +82,8 @@ struct Inner {
     env: Env,
     identity: Identity,
     at: SocketAddr,
-    datagrams: Arc<dyn Datagrams>,
+    /// `None` once closed, so that another link of this process may have the port.
+    datagrams: RefCell<Option<Arc<dyn Datagrams>>>,
     listener: RefCell<Option<Box<dyn Listener>>>,
     streams: RefCell<BTreeMap<NodeId, Outgoing>>,
     counts: RefCell<Counts>,
@@ -109,7 +110,7 @@ impl Link {
             env: env.clone(),
             identity,
             at,
-            datagrams,
+            datagrams: RefCell::new(Some(datagrams)),
             listener: RefCell::new(Some(listener)),
             streams: RefCell::default(),
             counts: RefCell::default(),
@@ -130,7 +131,8 @@ impl Link {
     pub fn deliver_to(&self, heartbeat: Recipient<Received>, gossip: Recipient<Received>) {
         let listener = self.inner.listener.take().expect("frames are delivered to one receiver");
         let to = Receivers { heartbeat, gossip };
-        let datagrams = receive_datagrams(self.inner.clone(), to.clone());
+        let socket = self.inner.datagrams.borrow().clone().expect("an open link has its socket");
+        let datagrams = receive_datagrams(self.inner.clone(), socket, to.clone());
         let streams = stream::accept(self.inner.clone(), listener, to);
         let tasks = [
             tokio::task::spawn_local(datagrams).abort_handle(),
@@ -154,7 +156,10 @@ impl Link {
         assert!(payload.len() <= LINK_PAYLOAD_SIZE_BYTES_MAX, "a frame fits a datagram");
         let bytes = encode_frame(&self.inner.identity, to, channel, payload);
         let is_sent = match path {
-            Path::Udp => self.inner.datagrams.try_send_to(&bytes, address).is_ok(),
+            Path::Udp => {
+                let socket = self.inner.datagrams.borrow();
+                socket.as_ref().is_some_and(|socket| socket.try_send_to(&bytes, address).is_ok())
+            }
             Path::Tcp => stream::send(&self.inner, to, address, bytes),
         };
         self.inner.counts.borrow_mut().note_sent(path, is_sent);
@@ -171,10 +176,12 @@ impl Link {
         self.inner.counts.borrow().totals()
     }
 
-    /// Ends every task and stream of this link and stops listening. Sends are dropped from then on.
+    /// Ends every task and stream of this link and gives the port back. Sends are dropped from then
+    /// on.
     pub fn close(&self) {
         self.inner.is_closed.set(true);
         self.inner.listener.take();
+        self.inner.datagrams.take();
         self.inner.tasks.take().iter().for_each(AbortHandle::abort);
         self.inner.streams.borrow_mut().clear();
     }
@@ -209,11 +216,11 @@ impl Inner {
     }
 }
 
-async fn receive_datagrams(inner: Rc<Inner>, to: Receivers) {
+async fn receive_datagrams(inner: Rc<Inner>, socket: Arc<dyn Datagrams>, to: Receivers) {
     // One byte more than allowed, so that a longer datagram is seen as such and not cut to fit.
     let mut buffer = vec![0; DATAGRAM_SIZE_BYTES_MAX + 1];
     loop {
-        let Ok((size_bytes, address)) = inner.datagrams.recv_from(&mut buffer).await else {
+        let Ok((size_bytes, address)) = socket.recv_from(&mut buffer).await else {
             inner.counts.borrow_mut().note_failed();
             tokio::time::sleep(ERROR_WAIT).await;
             continue;

@@ -224,5 +224,6 @@ fn a_closed_link_sends_and_receives_nothing() {
         moment().await;
         assert_eq!((two.pings().as_str(), one.pings().as_str()), ("", ""));
         assert_eq!(two.link.counts().dropped_count, 1);
+        End::open(&world, 2).await; // the port is free again
     });
 }

@@ -43,6 +43,14 @@ impl AddressBook {
         *self.lock() = roster.members().map(place).collect();
     }
 
+    /// A member says to be elsewhere: its ports are those known, its address is the one it says.
+    pub(crate) fn learn(&self, node: NodeId, membership: SocketAddr) {
+        if let Some(member) = self.lock().get_mut(&node) {
+            member.address = membership.ip();
+            member.membership_port = membership.port();
+        }
+    }
+
     /// Everyone, ascending.
     pub(crate) fn all(&self) -> Vec<(NodeId, MemberSettings)> {
         self.lock().iter().map(|(id, member)| (*id, member.clone())).collect()

@@ -1,4 +1,4 @@
-//! What a node writes into the roster by itself: the founding members, and its own public key.
+//! What a node writes into the roster by itself: its own public key.
 
 use std::time::Duration;
 
@@ -6,11 +6,9 @@ use actix::prelude::*;
 use tokio::sync::watch;
 
 use crate::codec::{EntryKind, encode};
-use crate::config::MemberSettings;
 use crate::ids::{NodeId, RequestId};
-use crate::leader::Leadership;
 use crate::membership::{Roster, RosterChange};
-use crate::replication::{PendingWrite, RaftRole, ReplicationActor, Write, outcome};
+use crate::replication::{PendingWrite, ReplicationActor, Write, outcome};
 
 /// Between two attempts, when a write was not acknowledged: an election is probably under way.
 const RETRY_PAUSE: Duration = Duration::from_millis(300);
@@ -18,8 +16,6 @@ const RETRY_PAUSE: Duration = Duration::from_millis(300);
 pub(super) struct Registrar {
     pub(super) this: NodeId,
     pub(super) public_key: [u8; 32],
-    pub(super) founders: Vec<MemberSettings>,
-    pub(super) leadership: watch::Receiver<Leadership>,
     pub(super) roster: watch::Receiver<Roster>,
     pub(super) replication: Addr<ReplicationActor>,
 }
@@ -38,12 +34,7 @@ impl Registrar {
                     }
                 }
                 None => {
-                    let changed = tokio::select! {
-                        biased;
-                        changed = self.roster.changed() => changed,
-                        changed = self.leadership.changed() => changed,
-                    };
-                    if changed.is_err() {
+                    if self.roster.changed().await.is_err() {
                         return;
                     }
                 }
@@ -56,15 +47,10 @@ impl Registrar {
         roster.get(self.this).is_some_and(|member| member.public_key == Some(self.public_key))
     }
 
-    /// The founding entry is the leader's to write, a key its owner's.
+    /// A key is its owner's to write, once the roster names the owner.
     fn due(&self) -> Option<RosterChange> {
-        let roster = self.roster.borrow();
-        let is_elected = self.leadership.borrow().role == RaftRole::Elected;
-        if roster.is_empty() {
-            return is_elected.then(|| RosterChange::Found { members: self.founders.clone() });
-        }
         let (id, public_key) = (self.this, self.public_key);
-        roster.get(id).map(|_| RosterChange::SetKey { id, public_key })
+        self.roster.borrow().get(id).map(|_| RosterChange::SetKey { id, public_key })
     }
 
     async fn write(&self, change: RosterChange) -> bool {

@@ -118,6 +118,10 @@ pub(super) async fn run(
             acked: contexts.leader.address().recipient(),
         },
         ended: senders.ended,
+        learn: {
+            let book = common.book.clone();
+            Box::new(move |node, at| book.learn(node, at))
+        },
     })
     .start();
     let handle = common.handle(&contexts, &replication, &watches);
@@ -197,8 +201,6 @@ impl Common {
         let registrar = Registrar {
             this: self.own.identity.node,
             public_key: self.own.key.verifying_key().to_bytes(),
-            founders: self.settings.cluster.members.clone(),
-            leadership: watches.leadership.clone(),
             roster: watches.roster.clone(),
             replication: replication.clone(),
         };
@@ -237,7 +239,7 @@ impl Common {
             heartbeat: heartbeat.clone().recipient(),
             orders,
             view: Vec::new(),
-            addresses: Vec::new(),
+            addresses: vec![replication.clone().recipient()],
         };
         let (env, link) = (&self.env, &self.link);
         let boots = self.own.boot_count;

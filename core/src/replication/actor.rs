@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::rc::Rc;
 
 use actix::prelude::*;
@@ -46,6 +47,8 @@ pub(crate) struct ReplicationActor {
     pub(super) in_flight: Rc<Cell<u64>>,
     /// Told why consensus ended by itself.
     ended: watch::Sender<Option<String>>,
+    /// Notes where a member says to be, for the next connection to it.
+    pub(super) learn: Learn,
 }
 
 /// What a replication actor is made of.
@@ -60,7 +63,11 @@ pub(crate) struct Parts {
     pub(crate) write_timeout_ms: u64,
     pub(crate) reports: Reports,
     pub(crate) ended: watch::Sender<Option<String>>,
+    pub(crate) learn: Learn,
 }
+
+/// Takes a member and where its heartbeat and membership listen.
+pub(crate) type Learn = Box<dyn Fn(NodeId, SocketAddr)>;
 
 impl ReplicationActor {
     pub(crate) fn new(parts: Parts) -> ReplicationActor {
@@ -75,6 +82,7 @@ impl ReplicationActor {
             write_timeout_ms,
             reports,
             ended,
+            learn,
         } = parts;
         let facts = consensus.watched();
         ReplicationActor {
@@ -96,6 +104,7 @@ impl ReplicationActor {
             batch: Vec::new(),
             in_flight: Rc::default(),
             ended,
+            learn,
         }
     }
 

@@ -8,7 +8,9 @@ use super::work::{self, PendingWrite};
 use crate::codec::{EntryKind, decode, encode};
 use crate::error::{MembershipError, WriteError};
 use crate::ids::RequestId;
-use crate::membership::{AddLearner, ChangeVoters, DropLearner, ProposeRoster, RosterOutcome};
+use crate::membership::{
+    AddLearner, AddressLearnt, ChangeVoters, DropLearner, ProposeRoster, RosterOutcome,
+};
 
 impl Handler<ProposeRoster> for ReplicationActor {
     type Result = ResponseFuture<Result<RosterOutcome, MembershipError>>;
@@ -64,5 +66,13 @@ impl Handler<DropLearner> for ReplicationActor {
     fn handle(&mut self, DropLearner { id }: DropLearner, _: &mut Context<Self>) -> Self::Result {
         let consensus = self.consensus.clone();
         Box::pin(async move { consensus.drop_learner(id).await })
+    }
+}
+
+impl Handler<AddressLearnt> for ReplicationActor {
+    type Result = ();
+
+    fn handle(&mut self, learnt: AddressLearnt, _: &mut Context<Self>) {
+        (self.learn)(learnt.node, learnt.membership);
     }
 }

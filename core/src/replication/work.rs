@@ -226,7 +226,10 @@ pub(super) fn watch(consensus: &Consensus, actor: Addr<ReplicationActor>) {
 
 /// What ends with the node.
 #[derive(Clone, Default)]
-pub(crate) struct Tasks(Rc<RefCell<Vec<Box<dyn FnOnce()>>>>);
+pub(crate) struct Tasks(Rc<RefCell<Vec<End>>>);
+
+/// One thing to do at the end.
+type End = Box<dyn FnOnce()>;
 
 impl Tasks {
     /// Runs a local task until it or the node ends.

@@ -30,6 +30,9 @@ use crate::replication::{Progress, RaftRole};
 /// Entries kept before a snapshot, so that a follower that was away briefly needs no snapshot.
 const KEPT_ENTRIES_COUNT: u64 = 1_000;
 
+/// How long a learner may take to catch up before whoever waits for it is told.
+const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// A running consensus instance. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Consensus {
@@ -200,8 +203,14 @@ impl Consensus {
 
     /// Adds a learner; resolves once it has caught up.
     pub(crate) async fn add_learner(&self, id: NodeId) -> Result<(), MembershipError> {
-        let added = self.raft.add_learner(id, EmptyNode::new(), true).await;
-        self.judge_change(added.map(drop))
+        let adding = self.raft.add_learner(id, EmptyNode::new(), true);
+        match tokio::time::timeout(CATCH_UP_TIMEOUT, adding).await {
+            Ok(added) => self.judge_change(added.map(drop)),
+            Err(_) => {
+                let waited_ms = CATCH_UP_TIMEOUT.as_millis() as u64;
+                Err(MembershipError::OutcomeUnknown { waited_ms })
+            }
+        }
     }
 
     /// Makes exactly `voters` the voters, by one joint change. Who is no voter any more leaves.
