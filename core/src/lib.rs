@@ -9,6 +9,7 @@ pub mod codec;
 pub mod config;
 pub mod error;
 pub mod heartbeat;
+pub mod history;
 pub mod ids;
 pub mod key_value;
 pub mod leader;

@@ -16,6 +16,7 @@ mod consensus;
 mod handlers;
 pub mod machine;
 mod members;
+pub mod offline;
 mod requests;
 mod state;
 pub(crate) mod store;

@@ -1,0 +1,119 @@
+//! Histories: what clients asked and were answered, one operation per line of JSON.
+//!
+//! The simulator, the demo and the process tests write the same lines, so that one checker judges
+//! all of them. A ledger is a history whose lines were written before the next request was sent.
+//!
+//! Invariants
+//! - `Unknown` is not a failure: such an operation may take effect at any later time.
+//! - A line never spans two lines, and a value stands in it only as its hash.
+//!
+//! Read next: [`Operation`], then `node/src/demo/verdict.rs` for the checker.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// One operation of one client. Times are of the client's monotonic clock, comparable within one
+/// machine since its last boot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Operation {
+    /// What was asked.
+    pub op: OperationKind,
+    /// The key; the prefix of a list.
+    pub key: String,
+    /// What was written, or what a read returned; `None` where there is no value.
+    pub value_hash: Option<ValueHash>,
+    /// When the request was first sent.
+    pub start_ns: u64,
+    /// When the outcome was known, or given up.
+    pub end_ns: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Index of the log entry that the answer names; `None` if there was no such answer.
+    pub log_index: Option<u64>,
+    /// The node that answered last, as the client addresses it.
+    pub node: String,
+}
+
+/// What an operation does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OperationKind {
+    /// Reads one key.
+    Get,
+    /// Writes one key.
+    Put,
+    /// Removes one key.
+    Delete,
+    /// Writes one key if it is as expected.
+    Cas,
+    /// Reads the keys of a prefix.
+    List,
+}
+
+/// How an operation ended, as its client knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The client was told that it is done.
+    Acknowledged,
+    /// It has not happened and never will.
+    Refused,
+    /// It may have happened, or may yet happen.
+    Unknown,
+}
+
+/// A fingerprint of a value: FNV-1a, 64 bits. It tells random values apart; it is no protection
+/// against someone who chooses the values.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ValueHash(pub u64);
+
+impl ValueHash {
+    /// The fingerprint of `value`.
+    ///
+    /// Source: Fowler, Noll, Vo; draft-eastlake-fnv, section 2 (offset basis and prime).
+    pub fn of(value: &[u8]) -> ValueHash {
+        let offset_basis = 0xcbf2_9ce4_8422_2325;
+        let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
+        ValueHash(value.iter().fold(offset_basis, step))
+    }
+}
+
+impl fmt::Display for ValueHash {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Debug for ValueHash {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "ValueHash({self})")
+    }
+}
+
+// As text, because programs that read JSON numbers as floats would lose the low bits.
+impl Serialize for ValueHash {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ValueHash {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ValueHash, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        u64::from_str_radix(&text, 16).map(ValueHash).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_has_the_published_test_vectors() {
+        assert_eq!(ValueHash::of(b"").to_string(), "cbf29ce484222325");
+        assert_eq!(ValueHash::of(b"a").to_string(), "af63dc4c8601ec8c");
+        assert_eq!(ValueHash::of(b"foobar").to_string(), "85944171f73967e8");
+    }
+}

@@ -1,0 +1,84 @@
+//! Reads a data directory whose node has ended, without a cluster and without consensus.
+//!
+//! For whoever does not want to take a node's word for what is on its disk: the demo's verdict, and
+//! an operator with a directory from a dead machine.
+//!
+//! Invariants
+//! - Nothing is appended, voted or compacted. (Opening a store that was not closed repairs it, as
+//!   its node would at its next start.)
+//! - The whole durable log is applied, also past the last entry that the node knew to be
+//!   committed: it notes that only now and then. So a node that ended while it was behind, or led
+//!   alone, may show entries here that its cluster later gave up.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::Applied;
+use super::machine::StateMachine;
+use super::store::{LogStore, SnapshotStore, StoreError, StoredEntry, StoredPayload};
+use crate::codec::CodecError;
+use crate::ids::LogIndex;
+use crate::ports::Disk;
+
+/// Entries read at once.
+const CHUNK_ENTRIES_COUNT: u64 = 1_000;
+
+/// Why a data directory cannot be read. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum OfflineError {
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The log cannot be read, or a record of it is damaged.
+    #[error("Q1405 the log cannot be read: {0}; nothing was changed; check the disk")]
+    Log(#[from] io::Error),
+    /// The snapshot is that of another program or release.
+    #[error("Q1406 the snapshot cannot be read: {0}; nothing was changed; use the node's program")]
+    Snapshot(#[from] CodecError),
+}
+
+/// What lies in a data directory.
+pub struct Offline {
+    applied: Applied,
+}
+
+impl Offline {
+    /// Index of the last entry in it.
+    pub fn index(&self) -> LogIndex {
+        self.applied.index()
+    }
+
+    /// Asks the state machine.
+    pub fn query(&self, query: &[u8]) -> Bytes {
+        self.applied.query(query)
+    }
+}
+
+/// Restores the newest snapshot into `machine` and applies every entry after it.
+pub async fn read(
+    disk: Arc<dyn Disk>,
+    machine: Box<dyn StateMachine>,
+) -> Result<Offline, OfflineError> {
+    let log = LogStore::open(disk.clone()).await?;
+    let snapshots = SnapshotStore::open(disk).await?;
+    let mut applied = Applied::new(machine);
+    if let Some((meta, bytes)) = snapshots.newest().await? {
+        applied.restore(meta, &bytes)?;
+    }
+    loop {
+        let next = applied.index().0 + 1;
+        let entries = log.read(next, next + CHUNK_ENTRIES_COUNT).await?;
+        if entries.is_empty() {
+            return Ok(Offline { applied });
+        }
+        for StoredEntry { id, payload } in entries {
+            match payload {
+                StoredPayload::Blank => applied.apply_blank(id),
+                StoredPayload::Voters(voters) => applied.apply_voters(id, voters),
+                StoredPayload::Command(bytes) => applied.apply_command(id, &bytes),
+            };
+        }
+    }
+}
