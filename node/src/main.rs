@@ -1,3 +1,5 @@
-//! The `quorate` binary.
+//! The `quorate` binary. Everything is in the library beside it.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    quorate_node::cli::main().into()
+}

@@ -1,0 +1,124 @@
+//! The command line: what can be asked, in the words of the help texts.
+//!
+//! An edge: it parses, calls one function, and turns what that says into an exit code.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::exit::Exit;
+use crate::{daemon, demo, kv, status};
+
+/// Keeps a service alive on a handful of machines.
+#[derive(Debug, Parser)]
+#[command(name = "quorate", version, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or input, 3 degraded, \
+    4 no leader, 5 not found, 6 conflict, 8 timed out (may still take effect), 10 partly done.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a node on this machine
+    #[command(subcommand)]
+    Node(NodeCommand),
+    /// Read and write keys
+    #[command(subcommand)]
+    Kv(kv::KvCommand),
+    /// Look at the cluster
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
+    /// Show on this machine, in a minute, that a dead leader and half a dead cluster lose nothing
+    Demo(demo::DemoArguments),
+    /// Write random values to a running cluster, each acknowledged one into a ledger first
+    #[command(hide = true)]
+    DemoWriter(demo::writer::WriterArguments),
+    /// Compare ledgers with what nodes show and with what lies in data directories
+    #[command(hide = true)]
+    DemoVerdict(demo::check::CheckArguments),
+}
+
+#[derive(Debug, Subcommand)]
+enum NodeCommand {
+    /// Run this node until SIGTERM, which hands leadership over and ends with 0
+    Run {
+        /// The settings; `node/quorate.toml` in the sources is a commented example. Environment
+        /// variables such as QUORATE_NODE_NAME, QUORATE_DATA_DIR and QUORATE_LEASE_MS stand above
+        /// its lines; QUORATE_LOG filters the log and QUORATE_LOG_FORMAT is text or json
+        #[arg(long, value_name = "FILE", env = "QUORATE_CONFIG")]
+        config: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ClusterCommand {
+    /// Who leads, who votes, and how far each node is
+    Status {
+        #[command(flatten)]
+        nodes: NodesArguments,
+        /// For programs
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Whom to ask.
+#[derive(Args, Clone, Debug)]
+pub struct NodesArguments {
+    /// APIs of the nodes to ask, in this order until one answers
+    #[arg(
+        long = "node",
+        value_name = "ADDRESS:PORT",
+        value_delimiter = ',',
+        env = "QUORATE_NODES",
+        default_value = "127.0.0.11:8500,127.0.0.12:8500,127.0.0.13:8500"
+    )]
+    pub nodes: Vec<SocketAddr>,
+}
+
+/// Parses the process's arguments and does what they say. Wrong usage ends the process with 2.
+pub fn main() -> Exit {
+    let Cli { command } = Cli::parse();
+    match command {
+        Command::Node(NodeCommand::Run { config }) => daemon::run(&config),
+        Command::Kv(command) => kv::run(command),
+        Command::Cluster(ClusterCommand::Status { nodes, json }) => status::run(&nodes, json),
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::DemoWriter(arguments) => demo::writer::run(&arguments),
+        Command::DemoVerdict(arguments) => demo::check::run(&arguments),
+    }
+}
+
+/// `text` as a key, or its Q code: a key is UTF-8.
+pub fn key(text: OsString) -> Result<String, quorate_core::key_value::KeyValueError> {
+    text.into_string().map_err(|text| {
+        let valid = text.as_encoded_bytes().utf8_chunks().next();
+        let valid_size_bytes = valid.map_or(0, |chunk| chunk.valid().len() as u64);
+        quorate_core::key_value::KeyValueError::KeyNotUtf8 { valid_size_bytes }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStringExt;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_key_that_is_not_utf8_is_refused_with_its_code() {
+        let refused = key(OsString::from_vec(vec![b'a', b'b', 0xff])).unwrap_err();
+        let expected = "Q1103 the key is not UTF-8 after byte 2;";
+        assert!(refused.to_string().starts_with(expected), "{refused}");
+    }
+}

@@ -1,0 +1,32 @@
+//! Exit codes: what a script may rely on, the same for every command.
+
+use std::process::ExitCode;
+
+/// How a command ended. The numbers never change their meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done.
+    Good = 0,
+    /// Failed; nothing more precise fits.
+    Failed = 1,
+    /// The command line or an input is wrong.
+    Usage = 2,
+    /// Answered, but the cluster is not whole.
+    Degraded = 3,
+    /// No node that was asked knows a leader.
+    NoLeader = 4,
+    /// The key does not exist.
+    NotFound = 5,
+    /// Something else was there than expected.
+    Conflict = 6,
+    /// Gave up waiting; it may still take effect.
+    TimedOut = 8,
+    /// Some of it was done, some was left out.
+    Partial = 10,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit as u8)
+    }
+}

@@ -1,0 +1,185 @@
+//! Asks the nodes of a cluster on behalf of a command.
+//!
+//! `quorate_core::api::Client` does the asking, and tries again where that is safe. What a command
+//! needs besides is here: a client without a data directory, lists of any length, and exit codes.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use quorate_core::api::{Answered, Client, ClientError, FoundBody, KeyBody, ListOf, WriteBody};
+use quorate_core::ids::LogIndex;
+use quorate_core::ports::{Blocks, Disk, Env, Lane, OpenHow};
+use quorate_core::replication::Consistency;
+use quorate_core::status::Status;
+use quorate_net::{BootClock, OsEntropy, TokioNet};
+
+use crate::exit::Exit;
+
+/// The nodes of one cluster, as one client sees them.
+pub struct Nodes {
+    client: Client,
+}
+
+impl Nodes {
+    /// Panics if `addresses` is empty: there would be nobody to ask.
+    pub fn new(addresses: &[SocketAddr]) -> Nodes {
+        Nodes { client: Client::new(env(addresses[0]), addresses.to_vec()) }
+    }
+
+    /// How long a call may take with all its attempts, and how long one attempt.
+    #[must_use]
+    pub fn with_deadline_ms(self, call_ms: u64, attempt_ms: u64) -> Nodes {
+        Nodes { client: self.client.with_deadline_ms(call_ms, attempt_ms) }
+    }
+
+    /// Who answered last.
+    pub fn address(&self) -> SocketAddr {
+        self.client.address()
+    }
+
+    /// Reads one key; the value is `None` if there is none.
+    pub async fn get(
+        &mut self,
+        key: &str,
+        how: Consistency,
+    ) -> Result<Answered<Option<FoundBody>>, ClientError> {
+        self.client.get(key, how).await
+    }
+
+    /// Every key that begins with `prefix`, in byte order, page by page. Keys written meanwhile
+    /// may be in it or not; each page is linearizable unless `how` says otherwise.
+    pub async fn list(
+        &mut self,
+        prefix: &str,
+        keys_only: bool,
+        how: Consistency,
+    ) -> Result<Vec<KeyBody>, ClientError> {
+        let mut of = ListOf { prefix: prefix.to_owned(), keys_only, ..ListOf::default() };
+        let mut keys: Vec<KeyBody> = Vec::new();
+        loop {
+            let page = self.client.list(&of, how).await?.value;
+            let is_empty = page.keys.is_empty();
+            keys.extend(page.keys);
+            if !page.has_more || is_empty {
+                return Ok(keys);
+            }
+            of.after = keys.last().map(|last| last.key.clone());
+        }
+    }
+
+    /// Sets a key.
+    pub async fn put(
+        &mut self,
+        key: &str,
+        value: Bytes,
+    ) -> Result<Answered<WriteBody>, ClientError> {
+        self.client.put(key, value).await
+    }
+
+    /// Sets a key if its modify index is `expected` (0: no such key).
+    pub async fn cas(
+        &mut self,
+        key: &str,
+        expected: u64,
+        value: Bytes,
+    ) -> Result<Answered<WriteBody>, ClientError> {
+        self.client.cas(key, LogIndex(expected), Some(value)).await
+    }
+
+    /// Removes a key.
+    pub async fn delete(&mut self, key: &str) -> Result<Answered<WriteBody>, ClientError> {
+        self.client.delete(key).await
+    }
+
+    /// What a node says of itself and its cluster.
+    pub async fn status(&mut self) -> Result<Status, ClientError> {
+        self.client.status().await
+    }
+}
+
+/// The exit code that says the same as the error.
+pub fn exit_of(error: &ClientError) -> Exit {
+    match error {
+        ClientError::Refused(problem) => match problem.code.as_str() {
+            "Q1003" | "Q1012" => Exit::NoLeader,
+            "Q1105" => Exit::Conflict,
+            "Q1106" => Exit::NotFound,
+            code if code.starts_with("Q11") => Exit::Usage,
+            _ => Exit::Failed,
+        },
+        ClientError::OutcomeUnknown { .. } => Exit::TimedOut,
+        ClientError::Unreachable { .. } | ClientError::NotQuorate { .. } => Exit::Failed,
+    }
+}
+
+/// The real world of a client: any local address, and no disk.
+fn env(towards: SocketAddr) -> Env {
+    let source = match towards {
+        SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
+    Env {
+        clock: Arc::new(BootClock),
+        net: Arc::new(TokioNet::new(source)),
+        disk: Arc::new(NoDisk),
+        entropy: Arc::new(OsEntropy),
+    }
+}
+
+/// A client keeps nothing, so it has no data directory that it could lock a node out of.
+#[derive(Debug)]
+struct NoDisk;
+
+impl NoDisk {
+    fn refuse<T>() -> io::Result<T> {
+        Err(io::Error::new(io::ErrorKind::Unsupported, "a client has no data directory"))
+    }
+}
+
+impl Disk for NoDisk {
+    fn open(&self, _path: &Path, _how: OpenHow) -> io::Result<Box<dyn Blocks>> {
+        NoDisk::refuse()
+    }
+
+    fn read(&self, _path: &Path) -> io::Result<Option<Vec<u8>>> {
+        NoDisk::refuse()
+    }
+
+    fn replace(&self, _path: &Path, _bytes: &[u8]) -> io::Result<()> {
+        NoDisk::refuse()
+    }
+
+    fn list(&self, _dir: &Path) -> io::Result<Vec<PathBuf>> {
+        NoDisk::refuse()
+    }
+
+    fn rename(&self, _from: &Path, _to: &Path) -> io::Result<()> {
+        NoDisk::refuse()
+    }
+
+    fn lane(&self, name: &'static str) -> Arc<dyn Lane> {
+        panic!("lane {name}: a client has no blocking work")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use quorate_core::api::Problem;
+
+    #[test]
+    fn the_exit_code_of_an_error_follows_from_its_code() {
+        let refused = |text: &str| exit_of(&ClientError::Refused(Problem::of(text)));
+        assert_eq!(refused("Q1003 a; b; c"), Exit::NoLeader);
+        assert_eq!(refused("Q1105 a; b; c"), Exit::Conflict);
+        assert_eq!(refused("Q1106 a; b; c"), Exit::NotFound);
+        assert_eq!(refused("Q1102 a; b; c"), Exit::Usage);
+        assert_eq!(refused("Q1004 a; b; c"), Exit::Failed);
+        let last = String::new();
+        let unknown = ClientError::OutcomeUnknown { waited_ms: 1, last };
+        assert_eq!(exit_of(&unknown), Exit::TimedOut);
+    }
+}

@@ -1,0 +1,106 @@
+//! `quorate cluster status`: what one node knows of the cluster, for people or as JSON.
+
+use quorate_core::status::{MemberStatus, Status};
+use serde::Serialize;
+
+use crate::cli::NodesArguments;
+use crate::exit::Exit;
+use crate::nodes::{Nodes, exit_of};
+
+#[derive(Serialize)]
+struct StatusOutput {
+    version: u32,
+    #[serde(flatten)]
+    status: Status,
+}
+
+/// Asks and prints. `Degraded` if a voter is not reachable, `NoLeader` if nobody leads.
+pub fn run(nodes: &NodesArguments, json: bool) -> Exit {
+    let asked = async { Nodes::new(&nodes.nodes).status().await };
+    let asked = match quorate_net::block_on(asked) {
+        Ok(asked) => asked,
+        Err(cause) => {
+            eprintln!("Q1522 {cause}; nothing was changed; allow this user more open files");
+            return Exit::Failed;
+        }
+    };
+    match asked {
+        Ok(status) => {
+            let exit = exit_for(&status);
+            if json {
+                let output = StatusOutput { version: 1, status };
+                println!("{}", serde_json::to_string(&output).expect("a status has string keys"));
+            } else {
+                print!("{}", table(&status));
+            }
+            exit
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            exit_of(&error)
+        }
+    }
+}
+
+fn exit_for(status: &Status) -> Exit {
+    if status.leader.is_none() {
+        return Exit::NoLeader;
+    }
+    let is_well = |member: &MemberStatus| {
+        let seen_down = member.view.as_ref().is_some_and(|view| view.value == "down");
+        let silent = member
+            .health
+            .as_ref()
+            .is_some_and(|health| matches!(health.value, quorate_core::heartbeat::Health::Silent));
+        !seen_down && !silent
+    };
+    if status.members.iter().all(is_well) { Exit::Good } else { Exit::Degraded }
+}
+
+fn table(status: &Status) -> String {
+    let leader = status.leader.map_or("none".to_owned(), |leader| leader.to_string());
+    let age = status.leader_age_ms.map_or("never heard".to_owned(), |age| format!("{age} ms ago"));
+    let mut text = format!(
+        "cluster  {} ({})\nasked    {} {}, {:?}, term {}\nleader   {leader}, heard {age}\n\
+         log      committed {}, applied {}, last {}\n",
+        status.cluster,
+        status.cluster_id,
+        status.node,
+        status.name,
+        status.role,
+        status.term,
+        status.commit_index,
+        status.applied_index,
+        status.last_index,
+    );
+    text += &format!(
+        "\n{:<5}{:<14}{:<9}{:<22}{:<26}{:<20}{}\n",
+        "ID", "NAME", "VOTE", "API", "GOSSIP", "PINGS", "LOG MATCHES"
+    );
+    for member in &status.members {
+        text += &member_line(status, member);
+    }
+    text
+}
+
+fn member_line(status: &Status, member: &MemberStatus) -> String {
+    let vote = match member.id {
+        id if status.voters.contains(&id) => "voter",
+        id if status.learners.contains(&id) => "learner",
+        _ => "none",
+    };
+    let fact = |known: Option<String>| known.unwrap_or("-".to_owned());
+    let view = member.view.as_ref().map(|view| format!("{}, {} ms ago", view.value, view.age_ms));
+    let health =
+        member.health.as_ref().map(|seen| format!("{:?}, {} ms ago", seen.value, seen.age_ms));
+    let matching = member.matching_index.map(|index| index.to_string());
+    format!(
+        "{:<5}{:<14}{vote:<9}{:<22}{:<26}{:<20}{}\n",
+        member.id.to_string(),
+        member.name,
+        member.api.to_string(),
+        fact(view),
+        fact(health),
+        fact(matching)
+    )
+}
