@@ -1,3 +1,10 @@
 //! The harness for process tests, and the contracts both worlds keep.
+//!
+//! Read next: [`cluster::Cluster`] for daemons, [`links::Links`] for faults between them.
 
+pub mod binary;
+pub mod block;
+pub mod cluster;
 pub mod contracts;
+pub mod links;
+pub mod load;

@@ -1,0 +1,248 @@
+//! Clusters of real daemons for tests, each on addresses of its own.
+//!
+//! Invariants
+//! - When a [`Cluster`] is dropped, also by a failing assertion, its daemons are gone, its links
+//!   are closed and its files are deleted; a failing test prints the daemons' logs first.
+//! - Daemons die with the thread that started them: start them from the test's own thread.
+//!
+//! Read next: [`Cluster::of`].
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use quorate_core::config::MemberSettings;
+use quorate_core::status::Status;
+use quorate_node::demo::health;
+use quorate_node::demo::processes::{Daemon, DaemonPlan};
+use tempfile::TempDir;
+
+use crate::binary;
+use crate::block::Block;
+use crate::links::Links;
+
+/// How long a daemon may take to say whether it leads.
+const ANSWER_LIMIT: Duration = Duration::from_millis(250);
+/// Lines of each daemon's log that a failing test prints.
+const LOG_LINES_COUNT_MAX: usize = 60;
+
+/// A cluster that is not started yet.
+#[derive(Clone, Debug)]
+pub struct ClusterPlan {
+    nodes_count: usize,
+    more_settings: String,
+    environment: Vec<(String, String)>,
+    has_links: bool,
+}
+
+impl ClusterPlan {
+    /// Adds lines of `[cluster]`, and after them whole tables, to every node's settings.
+    #[must_use]
+    pub fn settings(mut self, lines: &str) -> ClusterPlan {
+        self.more_settings.push_str(lines);
+        self.more_settings.push('\n');
+        self
+    }
+
+    /// Sets an environment variable for every daemon.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> ClusterPlan {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Puts a proxy into every link between two nodes; see [`Cluster::links`].
+    #[must_use]
+    pub fn with_links(mut self) -> ClusterPlan {
+        self.has_links = true;
+        self
+    }
+
+    /// The cluster with its addresses and files, and no daemon running.
+    ///
+    /// Panics if the machine grants no addresses or files: nothing can be tested then.
+    pub fn ready(self) -> Cluster {
+        let block = Block::take().expect("a block of test addresses is free");
+        let place = TempDir::with_prefix("quorate-test-").expect("the temporary directory works");
+        let links = self.has_links.then(|| {
+            Links::open(&block, self.nodes_count).expect("the ports of a free block are free")
+        });
+        let daemons = (1..=self.nodes_count).map(|node| {
+            let plan = DaemonPlan {
+                name: name(node),
+                place: place.path().join(name(node)),
+                members: self.members_for(&block, node),
+                more_settings: self.more_settings.clone(),
+                environment: self.environment.clone(),
+            };
+            Daemon::new(binary::quorate(), plan)
+        });
+        Cluster { daemons: daemons.collect(), links, _place: place, _block: block }
+    }
+
+    /// The cluster with all daemons started and a leader.
+    pub fn started(self) -> Cluster {
+        let mut cluster = self.ready();
+        cluster.start_all();
+        cluster.wait_for_leader(10_000);
+        cluster
+    }
+
+    /// The members as node `viewer` is to see them.
+    fn members_for(&self, block: &Block, viewer: usize) -> Vec<MemberSettings> {
+        let address = |node: usize| match self.has_links && node != viewer {
+            true => block.link(viewer, node),
+            false => block.node(node),
+        };
+        (1..=self.nodes_count).map(|node| MemberSettings::at(&name(node), address(node))).collect()
+    }
+}
+
+fn name(node: usize) -> String {
+    format!("n{node}")
+}
+
+/// A cluster of daemons, some of which may run. Nodes are counted from 1, like their ids.
+#[derive(Debug)]
+pub struct Cluster {
+    // Dropped in this order: processes first, then what they use.
+    daemons: Vec<Daemon>,
+    links: Option<Links>,
+    _place: TempDir,
+    _block: Block,
+}
+
+impl Cluster {
+    /// Plans a cluster of `nodes_count` voters with the default settings and direct links.
+    pub fn of(nodes_count: usize) -> ClusterPlan {
+        ClusterPlan {
+            nodes_count,
+            more_settings: String::new(),
+            environment: Vec::new(),
+            has_links: false,
+        }
+    }
+
+    /// How many nodes it has.
+    pub fn nodes_count(&self) -> usize {
+        self.daemons.len()
+    }
+
+    /// Node number `node`. Panics if there is none.
+    pub fn node(&mut self, node: usize) -> &mut Daemon {
+        &mut self.daemons[node - 1]
+    }
+
+    /// Where the API of node number `node` listens.
+    pub fn api(&self, node: usize) -> SocketAddr {
+        self.daemons[node - 1].api()
+    }
+
+    /// All APIs, in the order of the nodes.
+    pub fn apis(&self) -> Vec<SocketAddr> {
+        self.daemons.iter().map(Daemon::api).collect()
+    }
+
+    /// The links between the nodes. Panics if the plan has none.
+    pub fn links(&self) -> &Links {
+        self.links.as_ref().expect("the cluster was planned with_links")
+    }
+
+    /// Starts node number `node`. Panics if the process cannot be started.
+    pub fn start(&mut self, node: usize) {
+        self.node(node).start().expect("the daemon's process starts");
+    }
+
+    /// Starts every node, in order.
+    pub fn start_all(&mut self) {
+        (1..=self.nodes_count()).for_each(|node| self.start(node));
+    }
+
+    /// The nodes that say that they lead: more than one is a bug, unless one answers late.
+    pub fn leaders(&self) -> Vec<usize> {
+        let running = |daemon: &&Daemon| daemon.pid().is_some();
+        let numbered = (1..).zip(&self.daemons).filter(|(_, daemon)| running(daemon));
+        numbered
+            .filter(|(_, daemon)| health::is_leader(daemon.api(), ANSWER_LIMIT))
+            .map(|(node, _)| node)
+            .collect()
+    }
+
+    /// Waits until exactly one node says that it leads. Panics after `limit_ms`.
+    pub fn wait_for_leader(&self, limit_ms: u64) -> usize {
+        self.wait_for_leader_other_than(0, limit_ms)
+    }
+
+    /// The same, for any node but `past`.
+    pub fn wait_for_leader_other_than(&self, past: usize, limit_ms: u64) -> usize {
+        let deadline = Instant::now() + Duration::from_millis(limit_ms);
+        loop {
+            match self.leaders()[..] {
+                [leader] if leader != past => return leader,
+                _ => {}
+            }
+            assert!(Instant::now() < deadline, "no leader other than {past} in {limit_ms} ms");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Every node's data directory.
+    pub fn data_dirs(&self) -> Vec<PathBuf> {
+        self.daemons.iter().map(|daemon| daemon.plan().data_dir()).collect()
+    }
+
+    /// What node number `node` says of itself and the cluster; `None` if it does not answer.
+    pub fn status(&self, node: usize) -> Option<Status> {
+        let (status, body) = health::get(self.api(node), "/cluster", ANSWER_LIMIT).ok()?;
+        if status == 200 { serde_json::from_str(&body).ok() } else { None }
+    }
+
+    /// Waits until all nodes, which must all run, have applied the same log to its end. Panics
+    /// after `limit_ms`; never happens under load.
+    pub fn wait_until_equal(&self, limit_ms: u64) {
+        let deadline = Instant::now() + Duration::from_millis(limit_ms);
+        loop {
+            let all: Option<Vec<Status>> =
+                (1..=self.nodes_count()).map(|node| self.status(node)).collect();
+            let ends = |status: &Status| (status.applied_index, status.last_index);
+            let is_equal = all.as_deref().is_some_and(|all| {
+                let goal = all[0].last_index;
+                all.iter().all(|status| ends(status) == (goal, goal))
+            });
+            if is_equal {
+                return;
+            }
+            assert!(Instant::now() < deadline, "logs differ after {limit_ms} ms: {all:#?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Asks every running daemon to end, and waits. Panics if one does not end with status 0.
+    pub fn stop_all(&mut self, limit_ms: u64) {
+        self.daemons.iter().for_each(Daemon::terminate);
+        for daemon in &mut self.daemons {
+            if daemon.pid().is_none() {
+                continue;
+            }
+            let name = daemon.plan().name.clone();
+            let ended = daemon.ended_within_ms(limit_ms).expect("a child can be waited for");
+            let status = ended.unwrap_or_else(|| panic!("{name} runs on after {limit_ms} ms"));
+            assert!(status.success(), "{name} ended with {status}");
+        }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        for daemon in &self.daemons {
+            let log = daemon.log();
+            let lines: Vec<&str> = log.lines().collect();
+            let first = lines.len().saturating_sub(LOG_LINES_COUNT_MAX);
+            eprintln!("--- log of {}, from line {}", daemon.plan().name, first + 1);
+            lines[first..].iter().for_each(|line| eprintln!("{line}"));
+        }
+    }
+}

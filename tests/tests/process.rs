@@ -1,0 +1,252 @@
+//! Real daemons under real faults: killed, frozen, cut off, started twice, started wrongly.
+//!
+//! `QUORATE_KILLS=20` kills the leader that often; two times otherwise.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use quorate_core::ports::Clock;
+use quorate_net::BootClock;
+use quorate_node::demo::health;
+use quorate_tests::binary::quorate;
+use quorate_tests::cluster::Cluster;
+use quorate_tests::load::Load;
+
+/// Runs `quorate kv` against one node and returns what it printed.
+fn kv(api: SocketAddr, arguments: &[&str]) -> Output {
+    let mut command = Command::new(quorate());
+    command.arg("kv").args(arguments).args(["--node", &api.to_string()]);
+    command.output().unwrap()
+}
+
+fn put(api: SocketAddr, key: &str, value: &str) {
+    let output = kv(api, &["put", key, value]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn get(api: SocketAddr, key: &str) -> String {
+    let output = kv(api, &["get", key]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn killing_the_leader_under_load_loses_nothing() {
+    let kills_count: usize =
+        std::env::var("QUORATE_KILLS").map_or(2, |count| count.parse().expect("a number"));
+    let mut cluster = Cluster::of(3).started();
+    let load = Load::start(&cluster.apis(), 4);
+    load.next_acknowledged_ms(0, 10_000);
+
+    let mut waits_ms = Vec::new();
+    for _ in 0..kills_count {
+        let leader = cluster.wait_for_leader(10_000);
+        std::thread::sleep(Duration::from_millis(500));
+        let killed_ns = BootClock.now().ns;
+        cluster.node(leader).kill();
+        waits_ms.push(load.next_acknowledged_ms(killed_ns, 20_000));
+        cluster.start(leader);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while cluster.status(leader).is_none_or(|status| status.leader.is_none()) {
+            assert!(Instant::now() < deadline, "n{leader} found no leader after its restart");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+    let verdict = load.verdict(&mut cluster);
+
+    waits_ms.sort_unstable();
+    let percentile = |part: usize| waits_ms[(waits_ms.len() - 1) * part / 100];
+    println!(
+        "{kills_count} kills of the leader: next acknowledged write after p50 {} ms, p99 {} ms, \
+         max {} ms; {} acknowledged, {} unknown",
+        percentile(50),
+        percentile(99),
+        percentile(100),
+        verdict.acknowledged_count,
+        verdict.unknown_count,
+    );
+    assert!(verdict.is_good(), "{verdict:#?}");
+    assert!(percentile(100) < 5_000, "{waits_ms:?}");
+}
+
+#[test]
+fn a_leader_asked_to_end_hands_over_and_ends_cleanly_and_stays_a_member() {
+    let mut cluster = Cluster::of(3).started();
+    let old = cluster.wait_for_leader(10_000);
+    put(cluster.api(old), "key", "value");
+
+    cluster.node(old).terminate();
+    let status = cluster.node(old).ended_within_ms(10_000).unwrap().expect("it ends");
+    assert_eq!(status.code(), Some(0), "{}", cluster.node(old).log());
+    assert!(cluster.node(old).log().contains("leadership handed over"));
+    let next = cluster.wait_for_leader_other_than(old, 5_000);
+    assert_eq!(get(cluster.api(next), "key"), "value");
+    let voters = cluster.status(next).unwrap().voters;
+    assert_eq!(voters.len(), 3, "a stopped node is expected back: {voters:?}");
+
+    cluster.start(old);
+    cluster.wait_until_equal(10_000);
+    assert_eq!(get(cluster.api(old), "key"), "value");
+}
+
+/// Starts a daemon with the settings of node 1 that is expected to refuse, and returns its words.
+fn refusal(cluster: &mut Cluster, variables: &[(&str, &str)]) -> (i32, String) {
+    let settings = cluster.node(1).plan().settings_path();
+    let mut command = Command::new(quorate());
+    command.args(["node", "run", "--config"]).arg(settings);
+    command.envs(variables.iter().copied());
+    let output = command.output().unwrap();
+    let code = output.status.code().expect("it ends by itself");
+    (code, String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn a_second_daemon_on_the_same_data_directory_is_refused() {
+    let mut cluster = Cluster::of(1).started();
+    let pid = cluster.node(1).pid().unwrap();
+
+    let (code, text) = refusal(&mut cluster, &[]);
+
+    assert_eq!(code, 1);
+    assert!(text.contains("Q1401") && text.contains(&format!("process {pid};")), "{text}");
+    put(cluster.api(1), "still", "there");
+}
+
+#[test]
+fn a_taken_port_is_named() {
+    let mut cluster = Cluster::of(1).started();
+    cluster.node(1).kill();
+    let member = cluster.node(1).plan().member().clone();
+
+    for at in [member.consensus(), member.membership(), member.api()] {
+        let _taken = TcpListener::bind(at).unwrap();
+        let (code, text) = refusal(&mut cluster, &[]);
+        assert_eq!(code, 1, "{text}");
+        assert!(text.contains("Q1501") && text.contains(&at.to_string()), "{text}");
+    }
+    let _taken = UdpSocket::bind(member.membership()).unwrap();
+    let (code, text) = refusal(&mut cluster, &[]);
+    let at = member.membership().to_string();
+    assert!(code == 1 && text.contains("Q1501") && text.contains(&at), "{code} {text}");
+}
+
+#[test]
+fn bad_settings_are_refused_with_their_code_and_start_nothing() {
+    let mut cluster = Cluster::of(1).started();
+    cluster.stop_all(10_000);
+    let table = [
+        (("QUORATE_LEASE_MS", "900"), "Q1303"),
+        (("QUORATE_ELECTION_TIMEOUT_MS_MIN", "1"), "Q1304"),
+        (("QUORATE_NODE_NAME", "stranger"), "Q1306"),
+        (("QUORATE_DATA_DIR", "/proc/nowhere"), "Q1402"),
+        (("QUORATE_LOG_FORMAT", "xml"), "Q1523"),
+    ];
+    for (variable, expected) in table {
+        let (code, text) = refusal(&mut cluster, &[variable]);
+        assert_eq!(code, 1, "{text}");
+        assert!(text.starts_with(expected), "{text}");
+    }
+    let settings = cluster.node(1).plan().settings_path();
+    for (text, expected) in [("[node", "Q1301"), ("[node]\nnames = 1", "Q1301")] {
+        std::fs::write(&settings, text).unwrap();
+        let (code, text) = refusal(&mut cluster, &[]);
+        assert!(code == 1 && text.starts_with(expected), "{code} {text}");
+    }
+    std::fs::remove_file(&settings).unwrap();
+    assert!(refusal(&mut cluster, &[]).1.starts_with("Q1521"));
+    let usage = Command::new(quorate()).args(["node", "run"]).output().unwrap();
+    assert_eq!(usage.status.code(), Some(2));
+}
+
+#[test]
+fn a_cluster_starts_in_every_order_with_what_it_had() {
+    let mut cluster = Cluster::of(3).ready();
+    let orders = [[1, 2, 3], [1, 3, 2], [2, 1, 3], [2, 3, 1], [3, 1, 2], [3, 2, 1]];
+    for (round, order) in orders.into_iter().enumerate() {
+        for node in order {
+            cluster.start(node);
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        let leader = cluster.wait_for_leader(10_000);
+        put(cluster.api(leader), &format!("round {round}"), &format!("{order:?}"));
+        for (earlier, order) in orders[..=round].iter().enumerate() {
+            let value = get(cluster.api(order[2]), &format!("round {earlier}"));
+            assert_eq!(value, format!("{order:?}"));
+        }
+        (1..=3).for_each(|node| cluster.node(node).kill());
+    }
+}
+
+/// Each kind of request that only a leader may answer by itself.
+const KINDS: [&str; 5] = [
+    "GET /leader",
+    "GET /api/v1/kv/key",
+    "PUT /api/v1/kv/late",
+    "PUT /api/v1/kv/key?cas=1",
+    "DELETE /api/v1/kv/late",
+];
+
+#[test]
+fn a_thawed_leader_answers_nothing_of_what_waited_as_leader() {
+    let mut cluster = Cluster::of(3).started();
+    let old = cluster.wait_for_leader(10_000);
+    let api = cluster.api(old);
+    put(api, "key", "before");
+    cluster.node(old).freeze();
+
+    let send = |kind: &&str| {
+        let mut stream = TcpStream::connect(api).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let rest = "HTTP/1.1\r\nhost: old\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+        stream.write_all(format!("{kind} {rest}").as_bytes()).unwrap();
+        stream
+    };
+    let waiting: Vec<(&str, TcpStream)> =
+        (0..100).flat_map(|_| KINDS.iter().map(|kind| (*kind, send(kind)))).collect();
+    let next = cluster.wait_for_leader_other_than(old, 10_000);
+    put(cluster.api(next), "key", "after");
+    cluster.node(old).thaw();
+
+    let mut answers_count = 0;
+    for (kind, mut stream) in waiting {
+        let mut answer = Vec::new();
+        // A connection that the old leader drops was not answered as leader either.
+        let _ = stream.read_to_end(&mut answer);
+        let answer = String::from_utf8_lossy(&answer).to_ascii_lowercase();
+        answers_count += usize::from(!answer.is_empty());
+        if !answer.starts_with("http/1.1 200") {
+            continue;
+        }
+        // What it passed on to the next leader names that one, and shows what that one has done.
+        assert!(kind != "GET /leader", "the thawed node says that it leads");
+        assert!(answer.contains(&format!("quorate-leader: n{next}\r\n")), "{kind}: {answer}");
+        assert!(kind != "GET /api/v1/kv/key" || answer.ends_with("after"), "{answer}");
+    }
+    assert!(answers_count > 0, "the thawed node answers something");
+    assert!(!health::is_leader(api, Duration::from_secs(1)));
+    assert_eq!(get(api, "key"), "after");
+}
+
+#[test]
+fn a_leader_cut_off_stops_leading_and_loses_nothing() {
+    let mut cluster = Cluster::of(3).with_links().started();
+    let load = Load::start(&cluster.apis(), 2);
+    load.next_acknowledged_ms(0, 10_000);
+    for is_one_way in [false, true] {
+        let old = cluster.wait_for_leader(10_000);
+        let others: Vec<usize> = (1..=3).filter(|node| *node != old).collect();
+        let cut_ns = BootClock.now().ns;
+        if is_one_way {
+            others.iter().for_each(|other| cluster.links().cut(old, *other));
+        } else {
+            cluster.links().partition(&[old], &others);
+        }
+        cluster.wait_for_leader_other_than(old, 10_000);
+        load.next_acknowledged_ms(cut_ns, 20_000);
+        cluster.links().heal();
+    }
+    let verdict = load.verdict(&mut cluster);
+    assert!(verdict.is_good(), "{verdict:#?}");
+}
