@@ -44,8 +44,11 @@ impl AddressBook {
     }
 
     /// A member says to be elsewhere: its ports are those known, its address is the one it says.
+    /// Not where the settings name it: an operator who writes an address down means it.
     pub(crate) fn learn(&self, node: NodeId, membership: SocketAddr) {
-        if let Some(member) = self.lock().get_mut(&node) {
+        let mut members = self.lock();
+        let Some(member) = members.get_mut(&node) else { return };
+        if !self.settings.iter().any(|known| known.name == member.name) {
             member.address = membership.ip();
             member.membership_port = membership.port();
         }

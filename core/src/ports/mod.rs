@@ -14,6 +14,8 @@ mod clock;
 mod disk;
 mod entropy;
 mod net;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use clock::{Clock, Now, UnixMs, enter_clock, node_now, sleep_until};
 pub use disk::{Blocks, Disk, Job, Lane, OpenHow, checked_path};

@@ -13,7 +13,7 @@ use super::handlers::{Flush, Write};
 use super::state::{Effect, Input, Replication, RequestNumber};
 use super::store::LogStore;
 use super::work::{self, PendingRead, PendingWrite, Tasks};
-use super::{Answer, ConsensusReport, QuorumAcked, ReplicationFacts};
+use super::{ConsensusReport, QuorumAcked};
 use crate::ids::NodeId;
 use crate::ports::Env;
 
@@ -35,10 +35,10 @@ pub(crate) struct ReplicationActor {
     pub(super) log: LogStore,
     pub(super) tasks: Tasks,
     pub(super) write_timeout_ms: u64,
-    state: Replication,
-    reports: Reports,
-    reported: Option<ConsensusReport>,
-    facts: Watched,
+    pub(super) state: Replication,
+    pub(super) reports: Reports,
+    pub(super) reported: Option<ConsensusReport>,
+    pub(super) facts: Watched,
     next: RequestNumber,
     writes: BTreeMap<RequestNumber, PendingWrite>,
     pub(super) reads: BTreeMap<RequestNumber, PendingRead>,
@@ -46,7 +46,7 @@ pub(crate) struct ReplicationActor {
     /// Writes that were admitted and have no outcome yet.
     pub(super) in_flight: Rc<Cell<u64>>,
     /// Told why consensus ended by itself.
-    ended: watch::Sender<Option<String>>,
+    pub(super) ended: watch::Sender<Option<String>>,
     /// Notes where a member says to be, for the next connection to it.
     pub(super) learn: Learn,
 }
@@ -186,64 +186,6 @@ impl ReplicationActor {
         self.next += 1;
         self.reads.insert(self.next, pending);
         self.advance(Input::ReadAsked { read: self.next }, ctx);
-    }
-
-    pub(super) fn all_facts(&self) -> ReplicationFacts {
-        let facts = self.consensus.watched();
-        ReplicationFacts {
-            leader: facts.leader,
-            leader_age_ms: self.consensus.leader_age_ms(),
-            last_index: facts.last_index,
-            commit_index: facts.commit_index,
-            applied_index: facts.applied_index,
-            snapshot_index: facts.snapshot_index,
-            voters: facts.voters,
-            learners: facts.learners,
-            is_joint: facts.is_joint,
-            writes_waiting_count: self.in_flight.get(),
-            requests_count: self.machine.with(|applied| applied.requests_count()),
-            matching: self.consensus.matching(),
-        }
-    }
-
-    /// A stale answer, at once.
-    pub(super) fn answer_now(&self, query: &[u8]) -> Answer {
-        let age_ms = match self.facts.quorum_acked_at {
-            Some(acked_at) => self.env.clock.now().ms_since(acked_at),
-            None => self.consensus.leader_age_ms(),
-        };
-        let leader = self.state.leader();
-        self.machine.with(|applied| Answer {
-            index: applied.index(),
-            age_ms,
-            reply: applied.query(query),
-            leader,
-        })
-    }
-
-    pub(super) fn report(&mut self, facts: Watched) {
-        let report = ConsensusReport {
-            term: facts.vote.term,
-            role: facts.role,
-            leader: facts.leader,
-            voters: facts.voters.clone(),
-            learners: facts.learners.clone(),
-            is_joint: facts.is_joint,
-            granted_age_ms: self.consensus.granted_age_ms(facts.vote),
-        };
-        if self.reported.as_ref() != Some(&report) {
-            self.reports.consensus.iter().for_each(|to| to.do_send(report.clone()));
-            self.reported = Some(report);
-        }
-        if let Some(sent_at) = facts.quorum_acked_at
-            && facts.quorum_acked_at != self.facts.quorum_acked_at
-        {
-            self.reports.acked.do_send(QuorumAcked { term: facts.vote.term, sent_at });
-        }
-        if let Some(reason) = &facts.failed {
-            self.ended.send_replace(Some(reason.clone()));
-        }
-        self.facts = facts;
     }
 }
 

@@ -13,6 +13,7 @@
 mod actor;
 mod applied;
 mod consensus;
+mod facts;
 mod handlers;
 pub mod machine;
 mod members;

@@ -14,6 +14,8 @@
 mod backend;
 mod log;
 mod snapshots;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use log::{Done, LogStore};
 pub(crate) use snapshots::{SnapshotMeta, SnapshotStore};

@@ -1,0 +1,114 @@
+//! A disk in memory for unit tests: what is written stays, jobs run at once.
+//!
+//! Power cuts and faults are the simulator's; here only the logic above the disk is tested.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use futures_util::future::{BoxFuture, ready};
+
+use super::{Blocks, Disk, Job, Lane, OpenHow};
+
+type File = Arc<Mutex<Vec<u8>>>;
+
+/// Clones share the files.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct MemoryDisk {
+    files: Arc<Mutex<BTreeMap<PathBuf, File>>>,
+}
+
+#[derive(Debug)]
+struct MemoryBlocks(File);
+
+#[derive(Debug)]
+struct InlineLane;
+
+impl MemoryDisk {
+    /// Changes bytes behind the store's back.
+    pub(crate) fn damage(&self, path: &str, change: impl FnOnce(&mut Vec<u8>)) {
+        let file = self.files.lock().unwrap().get(Path::new(path)).unwrap().clone();
+        change(&mut file.lock().unwrap());
+    }
+}
+
+impl Disk for MemoryDisk {
+    fn open(&self, path: &Path, how: OpenHow) -> io::Result<Box<dyn Blocks>> {
+        let mut files = self.files.lock().unwrap();
+        match how {
+            OpenHow::Existing => match files.get(path) {
+                Some(file) => Ok(Box::new(MemoryBlocks(file.clone()))),
+                None => Err(io::ErrorKind::NotFound.into()),
+            },
+            OpenHow::CreateIfMissing => {
+                Ok(Box::new(MemoryBlocks(files.entry(path.to_owned()).or_default().clone())))
+            }
+        }
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Option<Vec<u8>>> {
+        let files = self.files.lock().unwrap();
+        Ok(files.get(path).map(|file| file.lock().unwrap().clone()))
+    }
+
+    fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let file = Arc::new(Mutex::new(bytes.to_vec()));
+        self.files.lock().unwrap().insert(path.to_owned(), file);
+        Ok(())
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
+        let files = self.files.lock().unwrap();
+        Ok(files.keys().filter(|path| path.parent() == Some(dir)).cloned().collect())
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut files = self.files.lock().unwrap();
+        let file = files.remove(from).ok_or(io::ErrorKind::NotFound)?;
+        files.insert(to.to_owned(), file);
+        Ok(())
+    }
+
+    fn lane(&self, _name: &'static str) -> Arc<dyn Lane> {
+        Arc::new(InlineLane)
+    }
+}
+
+impl Lane for InlineLane {
+    fn run(&self, job: Job) -> BoxFuture<'static, io::Result<()>> {
+        Box::pin(ready(job()))
+    }
+}
+
+impl Blocks for MemoryBlocks {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.lock().unwrap().len() as u64)
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let bytes = self.0.lock().unwrap();
+        let at = offset as usize;
+        let found = bytes.get(at..at + buffer.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        buffer.copy_from_slice(found);
+        Ok(())
+    }
+
+    fn write_at(&self, offset: u64, written: &[u8]) -> io::Result<()> {
+        let mut bytes = self.0.lock().unwrap();
+        let (at, end) = (offset as usize, offset as usize + written.len());
+        let size_bytes = bytes.len().max(end);
+        bytes.resize(size_bytes, 0);
+        bytes[at..end].copy_from_slice(written);
+        Ok(())
+    }
+
+    fn set_len(&self, size_bytes: u64) -> io::Result<()> {
+        self.0.lock().unwrap().resize(size_bytes as usize, 0);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,224 @@
+//! The life of a log and of snapshots, over a disk in memory.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use tokio::task::LocalSet;
+
+use super::*;
+use crate::ids::Generation;
+use crate::ports::testing::MemoryDisk;
+
+fn id(election: u64, index: u64) -> LogId {
+    LogId { term: Term::new(Generation(0), election), index: LogIndex(index) }
+}
+
+fn entry(election: u64, index: u64) -> StoredEntry {
+    let payload = StoredPayload::Command(Bytes::from(format!("entry {index}")));
+    StoredEntry { id: id(election, index), payload }
+}
+
+/// Runs a test in a `LocalSet`, as a node does.
+fn local<T>(test: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    LocalSet::new().block_on(&runtime, test)
+}
+
+/// A completion, and the wait for it.
+fn done() -> (Done, impl Future<Output = io::Result<()>>) {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    (
+        Box::new(move |result| drop(sender.send(result))),
+        async move { receiver.await.expect("told") },
+    )
+}
+
+async fn append(log: &LogStore, entries: Vec<StoredEntry>) {
+    let (told, durable) = done();
+    log.append(entries, told);
+    durable.await.expect("durable");
+}
+
+async fn reopen(disk: &MemoryDisk) -> Result<LogStore, StoreError> {
+    LogStore::open(Arc::new(disk.clone())).await
+}
+
+#[test]
+fn what_was_reported_durable_is_there_after_a_restart() {
+    local(async {
+        let disk = MemoryDisk::default();
+        let log = reopen(&disk).await.expect("opens");
+        append(&log, vec![entry(1, 1), entry(1, 2), entry(2, 3)]).await;
+        let vote = StoredVote { term: id(2, 0).term, node: NodeId(3), committed: true };
+        let (told, durable) = done();
+        log.save_committed(Some(id(1, 2))); // durable with the next write
+        log.save_vote(vote, told);
+        durable.await.expect("durable");
+
+        let log = reopen(&disk).await.expect("opens again");
+        let state = log.state();
+        assert_eq!(state.vote, Some(vote));
+        assert_eq!(state.committed, Some(id(1, 2)));
+        assert_eq!((state.purged, state.last), (None, Some(id(2, 3))));
+        assert_eq!(log.read(2, 9).await.expect("reads"), [entry(1, 2), entry(2, 3)]);
+    });
+}
+
+#[test]
+fn entries_are_readable_before_they_are_durable_and_gone_once_truncated() {
+    local(async {
+        let disk = MemoryDisk::default();
+        let log = reopen(&disk).await.expect("opens");
+        log.append(vec![entry(1, 1), entry(1, 2)], Box::new(|_| ()));
+        assert_eq!(log.read(1, 3).await.expect("reads").len(), 2);
+        log.truncate_after(Some(id(1, 1)), Box::new(|_| ()));
+        assert_eq!(log.read(1, 3).await.expect("reads"), [entry(1, 1)]);
+        append(&log, vec![entry(2, 2)]).await; // another leader's entry takes the place
+        let log = reopen(&disk).await.expect("opens again");
+        assert_eq!(log.read(1, 9).await.expect("reads"), [entry(1, 1), entry(2, 2)]);
+    });
+}
+
+#[test]
+fn a_purged_log_begins_after_what_the_snapshot_covers() {
+    local(async {
+        let disk = MemoryDisk::default();
+        let log = reopen(&disk).await.expect("opens");
+        append(&log, (1..=5).map(|index| entry(1, index)).collect()).await;
+        let (told, durable) = done();
+        log.purge(id(1, 3), told);
+        durable.await.expect("durable");
+
+        let log = reopen(&disk).await.expect("opens again");
+        assert_eq!(log.state().purged, Some(id(1, 3)));
+        assert_eq!(log.read(1, 9).await.expect("reads"), [entry(1, 4), entry(1, 5)]);
+
+        let (told, durable) = done();
+        log.purge(id(1, 9), told); // a snapshot from the leader covers more than the log held
+        durable.await.expect("durable");
+        let log = reopen(&disk).await.expect("opens again");
+        assert_eq!((log.state().purged, log.state().last), (Some(id(1, 9)), Some(id(1, 9))));
+    });
+}
+
+#[test]
+fn entries_older_than_the_memory_are_read_from_the_disk() {
+    local(async {
+        let disk = MemoryDisk::default();
+        let log = reopen(&disk).await.expect("opens");
+        for first in (1..=10_000).step_by(1_000) {
+            append(&log, (first..first + 1_000).map(|index| entry(1, index)).collect()).await;
+        }
+        let entries = log.read(1, 10_001).await.expect("reads");
+        let indexes: Vec<u64> = entries.iter().map(|entry| entry.id.index.0).collect();
+        assert_eq!(indexes, (1..=10_000).collect::<Vec<_>>());
+    });
+}
+
+#[test]
+fn a_damaged_record_is_refused_with_its_code_and_nothing_is_changed() {
+    local(async {
+        let disk = MemoryDisk::default();
+        let log = reopen(&disk).await.expect("opens");
+        append(&log, vec![entry(1, 1), entry(1, 2)]).await;
+        drop(log);
+        let needle = b"entry 2";
+        disk.damage("log.redb", |bytes| {
+            let at = bytes.windows(needle.len()).position(|window| window == needle);
+            bytes[at.expect("the record is in the file")] ^= 1;
+        });
+        let refusal = reopen(&disk).await.expect_err("damaged").to_string();
+        assert!(refusal.starts_with("Q1404 log.redb is damaged: checksum of entry 2"), "{refusal}");
+        assert!(refusal.contains("nothing was changed"), "{refusal}");
+    });
+}
+
+#[test]
+fn a_file_that_is_no_database_is_an_error_and_not_a_panic() {
+    local(async {
+        let disk = MemoryDisk::default();
+        drop(reopen(&disk).await.expect("opens"));
+        disk.damage("log.redb", |bytes| bytes.iter_mut().for_each(|byte| *byte ^= 0x5a));
+        let refusal = reopen(&disk).await.expect_err("damaged").to_string();
+        assert!(refusal.starts_with("Q1404 "), "{refusal}");
+    });
+}
+
+#[test]
+fn the_newest_snapshot_replaces_the_one_before_and_comes_back_whole() {
+    local(async {
+        let disk = MemoryDisk::default();
+        let snapshots = SnapshotStore::open(Arc::new(disk.clone())).await.expect("opens");
+        assert!(snapshots.newest().await.expect("reads").is_none());
+        let nodes = BTreeSet::from([NodeId(1), NodeId(2)]);
+        let meta = |index| SnapshotMeta {
+            last: Some(id(1, index)),
+            voters: StoredVoters { sets: vec![nodes.clone()], nodes: nodes.clone() },
+            voters_at: Some(id(1, 1)),
+        };
+        let large = Bytes::from(vec![7; 1_000_000]);
+        let small = Bytes::from_static(b"small");
+        for (index, bytes) in [(5, large.clone()), (9, small.clone())] {
+            let kept = bytes.clone();
+            let saved = snapshots.save(meta(index), move || kept).await.expect("saves");
+            assert_eq!(saved, bytes);
+            let again = SnapshotStore::open(Arc::new(disk.clone())).await.expect("opens");
+            assert_eq!(again.newest().await.expect("reads"), Some((meta(index), bytes)));
+        }
+    });
+}
+
+#[test]
+fn a_failed_write_fails_everything_after_it() {
+    /// A disk whose lane refuses every job from the second on.
+    #[derive(Clone, Debug)]
+    struct Failing(MemoryDisk, Arc<Mutex<u32>>);
+    #[derive(Debug)]
+    struct FailingLane(Arc<Mutex<u32>>);
+    impl crate::ports::Lane for FailingLane {
+        fn run(
+            &self,
+            job: crate::ports::Job,
+        ) -> futures_util::future::BoxFuture<'static, io::Result<()>> {
+            let mut count = self.0.lock().unwrap();
+            *count += 1;
+            let result = if *count > 1 { Err(io::Error::other("no disk")) } else { job() };
+            Box::pin(futures_util::future::ready(result))
+        }
+    }
+    impl crate::ports::Disk for Failing {
+        fn open(
+            &self,
+            path: &std::path::Path,
+            how: crate::ports::OpenHow,
+        ) -> io::Result<Box<dyn crate::ports::Blocks>> {
+            self.0.open(path, how)
+        }
+        fn read(&self, path: &std::path::Path) -> io::Result<Option<Vec<u8>>> {
+            self.0.read(path)
+        }
+        fn replace(&self, path: &std::path::Path, bytes: &[u8]) -> io::Result<()> {
+            self.0.replace(path, bytes)
+        }
+        fn list(&self, dir: &std::path::Path) -> io::Result<Vec<PathBuf>> {
+            self.0.list(dir)
+        }
+        fn rename(&self, from: &std::path::Path, to: &std::path::Path) -> io::Result<()> {
+            self.0.rename(from, to)
+        }
+        fn lane(&self, _name: &'static str) -> Arc<dyn crate::ports::Lane> {
+            Arc::new(FailingLane(self.1.clone()))
+        }
+    }
+    local(async {
+        let disk = Failing(MemoryDisk::default(), Arc::default());
+        let log = LogStore::open(Arc::new(disk)).await.expect("opens with the first job");
+        for index in 1..=3 {
+            let (told, durable) = done();
+            log.append(vec![entry(1, index)], told);
+            assert!(durable.await.is_err(), "entry {index} is not durable");
+        }
+    });
+}
