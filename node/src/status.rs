@@ -74,7 +74,7 @@ fn table(status: &Status) -> String {
         status.last_index,
     );
     text += &format!(
-        "\n{:<5}{:<14}{:<9}{:<22}{:<26}{:<20}{}\n",
+        "\n{:<5}{:<14}{:<9}{:<22}{:<26}{:<26}{}\n",
         "ID", "NAME", "VOTE", "API", "GOSSIP", "PINGS", "LOG MATCHES"
     );
     for member in &status.members {
@@ -95,7 +95,7 @@ fn member_line(status: &Status, member: &MemberStatus) -> String {
         member.health.as_ref().map(|seen| format!("{:?}, {} ms ago", seen.value, seen.age_ms));
     let matching = member.matching_index.map(|index| index.to_string());
     format!(
-        "{:<5}{:<14}{vote:<9}{:<22}{:<26}{:<20}{}\n",
+        "{:<5}{:<14}{vote:<9}{:<22}{:<26}{:<26}{}\n",
         member.id.to_string(),
         member.name,
         member.api.to_string(),

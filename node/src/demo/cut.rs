@@ -25,7 +25,8 @@ impl Cut {
         };
         let (group, others, table) = (set(group), set(others), &cut.table);
         nft(&format!(
-            "table ip {table} {{\nchain cut {{\ntype filter hook output priority 0; policy accept;\n\
+            "table ip {table} {{\nchain cut {{\n\
+             type filter hook output priority 0; policy accept;\n\
              ip saddr {{ {group} }} ip daddr {{ {others} }} drop\n\
              ip saddr {{ {others} }} ip daddr {{ {group} }} drop\n}}\n}}\n"
         ))?;

@@ -107,7 +107,10 @@ mod tests {
 
         assert_eq!(read(&path).unwrap(), written);
         let text = std::fs::read_to_string(&path).unwrap();
-        let first = r#"{"op":"put","key":"a\nb","value_hash":"ffffffffffffffff","start_ns":1,"end_ns":2,"outcome":"acknowledged","log_index":3,"node":"127.0.0.11:8500"}"#;
+        let first = concat!(
+            r#"{"op":"put","key":"a\nb","value_hash":"ffffffffffffffff","start_ns":1,"end_ns":2,"#,
+            r#""outcome":"acknowledged","log_index":3,"node":"127.0.0.11:8500"}"#,
+        );
         assert_eq!(text.lines().next(), Some(first));
     }
 

@@ -116,7 +116,8 @@ mod tests {
         let mut report = Report::new();
         report.fact("took_over_after_ms", "n2 took over after, ms", 120);
         report.fact("nft", "cut by nft", "skipped: needs root");
-        let expected = "\nn2 took over after, ms  120\ncut by nft              skipped: needs root\n\
+        let expected = "\nn2 took over after, ms  120\n\
+                        cut by nft              skipped: needs root\n\
                         verdict                 nothing was lost\n";
         assert_eq!(report.table(), expected);
         assert_eq!(report.json()["facts"]["took_over_after_ms"], 120);

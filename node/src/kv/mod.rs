@@ -179,9 +179,13 @@ async fn perform(command: KvCommand) -> Result<Exit, KvError> {
             print_written(&ask(nodes).put(&key, value).await?)
         }
         KvCommand::Delete { key, nodes } => {
-            let written = ask(nodes).delete(&cli::key(key)?).await?;
-            print_written(&written)?;
-            Ok(if written.value.existed == Some(false) { Exit::NotFound } else { Exit::Good })
+            let key = cli::key(key)?;
+            let written = ask(nodes).delete(&key).await?;
+            if written.value.existed == Some(false) {
+                eprintln!("{}", KeyValueError::NoSuchKey { key });
+                return Ok(Exit::NotFound);
+            }
+            print_written(&written)
         }
         KvCommand::List { prefix, read, nodes } => {
             let prefix = cli::key(prefix.unwrap_or_default())?;
