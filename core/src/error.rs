@@ -129,7 +129,7 @@ pub enum SwitchoverError {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum MembershipError {
     /// Ask the leader.
-    #[error("Q1031 {this} does not lead; nothing was changed; ask the leader")]
+    #[error("Q1031 {this} does not lead; the members are as before; ask the leader")]
     NotLeader {
         /// Who answers.
         this: NodeId,

@@ -149,7 +149,8 @@ pub fn encode_frame(from: &Identity, to: NodeId, channel: Channel, payload: &[u8
 
 /// Reads a header and checks all that it states: magic, checksum, protocol, size.
 ///
-/// `bytes` are exactly [`FRAME_HEADER_SIZE_BYTES`]. Who sent it is for [`FrameHeader::check_sender`].
+/// `bytes` are exactly [`FRAME_HEADER_SIZE_BYTES`]. Who sent it is for
+/// [`FrameHeader::check_sender`].
 pub fn decode_header(bytes: &[u8]) -> Result<FrameHeader, CodecError> {
     let mut fields = Fields::of("frame header", bytes);
     let magic = fields.u32()?;

@@ -114,7 +114,8 @@ proptest! {
     /// Whatever is encoded comes back, and no flipped bit goes unnoticed.
     #[test]
     fn entries_come_back_and_a_flipped_bit_is_noticed(
-        id in any::<u128>(), payload in vec(any::<u8>(), 0..200), at in any::<usize>(), bit in 0..8u8,
+        id in any::<u128>(), payload in vec(any::<u8>(), 0..200),
+        at in any::<usize>(), bit in 0..8u8,
     ) {
         let entry = Entry {
             kind: EntryKind::Application, request_id: RequestId(id), payload: payload.into(),

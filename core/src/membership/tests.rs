@@ -278,7 +278,7 @@ fn changes_that_cannot_be_are_refused_before_anything_is_ordered() {
         assert!(effects.starts_with(&format!("answer 1: Q1032 {reason}")), "{effects}");
     }
     let mut follower = Table::new();
-    let answer = "answer 7: Q1031 n1 does not lead; nothing was changed; ask the leader";
+    let answer = "answer 7: Q1031 n1 does not lead; the members are as before; ask the leader";
     follower.request(joiner(4), answer);
 }
 

@@ -77,7 +77,8 @@ pub enum StartError {
     },
 }
 
-/// A running node, as programs use it. Cheap to clone; dropping the last one does not stop the node.
+/// A running node, as programs use it. Cheap to clone; dropping the last one does not stop the
+/// node.
 #[derive(Clone)]
 pub struct NodeHandle {
     pub(crate) inner: Arc<Inner>,

@@ -8,7 +8,7 @@
 //! - A port's future is polled only on the node's own thread, except [`Lane::run`]'s.
 //! - Everything that can differ between two runs of the same program comes through a port.
 //!
-//! Read next: [`Clock`], [`Net`], [`Disk`], then `core/src/node.rs` for who uses them.
+//! Read next: [`Clock`], [`Net`], [`Disk`], then `core/src/node/start.rs` for who uses them.
 
 mod clock;
 mod disk;

@@ -32,7 +32,7 @@ pub enum OfflineError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The log cannot be read, or a record of it is damaged.
-    #[error("Q1405 the log cannot be read: {0}; nothing was changed; check the disk")]
+    #[error("Q1407 the log cannot be read: {0}; nothing was changed; check the disk")]
     Log(#[from] io::Error),
     /// The snapshot is that of another program or release.
     #[error("Q1406 the snapshot cannot be read: {0}; nothing was changed; use the node's program")]

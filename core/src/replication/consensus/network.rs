@@ -47,7 +47,14 @@ pub(crate) enum Question {
     /// A candidate wants a vote; `is_trial` asks whether it would get it.
     Vote { vote: StoredVote, last: Option<LogId>, is_transfer: bool, is_trial: bool },
     /// A piece of a snapshot, in order from offset 0; the last one installs it.
-    SnapshotPiece { vote: StoredVote, meta: SnapshotMeta, offset: u64, bytes: Bytes, is_last: bool },
+    SnapshotPiece {
+        vote: StoredVote,
+        meta: SnapshotMeta,
+        /// Of this piece in the snapshot, from 0.
+        offset: u64,
+        bytes: Bytes,
+        is_last: bool,
+    },
     /// The leader hands its term over.
     Transfer { from: StoredVote, to: NodeId, last: Option<LogId> },
     /// How far must the log be applied for a linearizable read that begins now?

@@ -245,7 +245,10 @@ async fn write_all(
             done(copy_result(&result));
         }
         if let Err(error) = result {
-            tracing::error!(%error, "Q1405 the log cannot be written; the node stops; check the disk");
+            tracing::error!(
+                %error,
+                "Q1405 the log cannot be written; the node stops; check the disk"
+            );
             fail_rest(asked).await;
             return;
         }

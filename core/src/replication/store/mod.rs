@@ -33,7 +33,10 @@ use crate::ids::{LogIndex, NodeId, Term};
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The file system refuses.
-    #[error("Q1403 {path} cannot be opened: {error}; nothing was changed; check disk and rights", path = path.display())]
+    #[error(
+        "Q1403 {path} cannot be opened: {error}; nothing was changed; check disk and rights",
+        path = path.display()
+    )]
     Io {
         /// The file, relative to the data directory.
         path: PathBuf,
