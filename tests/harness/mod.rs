@@ -8,3 +8,4 @@ pub mod cluster;
 pub mod contracts;
 pub mod links;
 pub mod load;
+pub mod skips;
