@@ -218,12 +218,7 @@ impl MachineDisk {
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true);
         let file = self.look(&self.named("open", path), 0, || options.open(path.as_path()))?;
-        Ok(DiskFile {
-            disk: self.clone(),
-            path: path.clone(),
-            file: Some(file),
-            has_failed: AtomicBool::new(false),
-        })
+        Ok(DiskFile::new(self, path, file))
     }
 
     /// Opens a file that may hold what an earlier process had written and not synced.
@@ -238,8 +233,7 @@ impl MachineDisk {
         self.make_parents(path)?;
         self.check_space()?;
         let file = self.change(&self.named("create", path), || File::create(path.as_path()))?;
-        let has_failed = AtomicBool::new(false);
-        drop(DiskFile { disk: self.clone(), path: path.clone(), file: Some(file), has_failed });
+        drop(DiskFile::new(self, path, file));
         Ok(())
     }
 
@@ -352,9 +346,21 @@ struct DiskFile {
     file: Option<File>,
     /// After a failed sync nobody knows what the file holds: the handle is of no use any more.
     has_failed: AtomicBool,
+    /// The file was made shorter through this handle.
+    was_cut: AtomicBool,
 }
 
 impl DiskFile {
+    fn new(disk: &MachineDisk, path: &Arc<PathBuf>, file: File) -> DiskFile {
+        DiskFile {
+            disk: disk.clone(),
+            path: path.clone(),
+            file: Some(file),
+            has_failed: AtomicBool::new(false),
+            was_cut: AtomicBool::new(false),
+        }
+    }
+
     fn check(&self) -> io::Result<()> {
         if self.has_failed.load(Relaxed) {
             return Err(io::Error::from_raw_os_error(EIO));
@@ -395,8 +401,20 @@ impl Blocks for DiskFile {
         if size_bytes > self.len()? {
             self.disk.check_space()?;
         }
+        let before_bytes = self.len()?;
         let operation = self.at("set length", size_bytes, &[]);
-        self.disk.change(&operation, || self.file().set_len(size_bytes))
+        self.disk.change(&operation, || {
+            self.file().set_len(size_bytes)?;
+            if size_bytes < before_bytes {
+                self.was_cut.store(true, Relaxed);
+            } else if self.was_cut.load(Relaxed) {
+                // Until the next sync the disk below shows cut bytes again where the file grows.
+                let grown_bytes = usize::try_from(size_bytes - before_bytes);
+                let zeros = vec![0; grown_bytes.expect("a simulated file fits the memory")];
+                self.file().write_all_at(&zeros, before_bytes)?;
+            }
+            Ok(())
+        })
     }
 
     fn sync_data(&self) -> io::Result<()> {
