@@ -23,14 +23,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         let nodes = start_three(&dir).await?;
         wait_for_leader(&nodes).await;
         for node in &nodes {
-            let added = node.propose(Bytes::from_static(b"+1"), RequestId::NONE).await?;
+            let added = node.propose(Bytes::from_static(b"1"), RequestId::NONE).await?;
             println!("{} added 1 at index {}", node.node(), added.index);
         }
         let count = nodes[2].read(Bytes::new(), Consistency::Linearizable).await?;
         for node in &nodes {
             node.stop().await;
         }
-        Ok::<_, Box<dyn Error>>(Counter::count_in(&count.reply))
+        Ok::<_, Box<dyn Error>>(String::from_utf8(count.reply.to_vec())?)
     })?;
     std::fs::remove_dir_all(&dir)?;
     println!("n3 reads {}", counted?);

@@ -1,43 +1,36 @@
-//! A counter as a replicated state machine: each `+1` adds one.
+//! An own replicated service: a counter that adds up what it is sent.
 
 use bytes::Bytes;
 use quorate_core::codec::CodecError;
 use quorate_core::ids::LogIndex;
 use quorate_core::{SnapshotJob, StateMachine};
 
-/// The whole state.
-#[derive(Default)]
+/// The sum of all commands, each a decimal number; what is none adds nothing.
+#[derive(Clone, Debug, Default)]
 pub struct Counter {
-    count: u64,
-}
-
-impl Counter {
-    /// Reads an answer of [`StateMachine::apply`] or [`StateMachine::query`]; 0 if it is none.
-    pub fn count_in(reply: &[u8]) -> u64 {
-        reply.try_into().map_or(0, u64::from_be_bytes)
-    }
+    sum: u64,
 }
 
 impl StateMachine for Counter {
     fn apply(&mut self, _index: LogIndex, command: &[u8]) -> Bytes {
-        if command == b"+1" {
-            self.count += 1;
-        }
+        let addend = std::str::from_utf8(command).ok().and_then(|text| text.parse().ok());
+        self.sum = self.sum.wrapping_add(addend.unwrap_or(0));
         self.query(&[])
     }
 
     fn query(&self, _query: &[u8]) -> Bytes {
-        Bytes::copy_from_slice(&self.count.to_be_bytes())
+        self.sum.to_string().into()
     }
 
     fn snapshot(&self) -> SnapshotJob {
-        let count = self.count;
-        Box::new(move || Bytes::copy_from_slice(&count.to_be_bytes()))
+        let sum = self.sum;
+        Box::new(move || Bytes::copy_from_slice(&sum.to_be_bytes()))
     }
 
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), CodecError> {
-        let malformed = |_| CodecError::Malformed { what: "counter", detail: "not 8 bytes".into() };
-        self.count = u64::from_be_bytes(snapshot.try_into().map_err(malformed)?);
+        let detail = "a counter's snapshot has 8 bytes".to_owned();
+        let malformed = |_| CodecError::Malformed { what: "counter", detail };
+        self.sum = u64::from_be_bytes(snapshot.try_into().map_err(malformed)?);
         Ok(())
     }
 }

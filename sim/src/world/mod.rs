@@ -139,6 +139,13 @@ impl World {
         self.kernel.borrow().machines[id.0].process.is_some()
     }
 
+    /// How many sockets its system has: listeners, streams in any state, datagram sockets.
+    pub fn sockets_count(&self, id: MachineId) -> usize {
+        let kernel = self.kernel.borrow();
+        let ip = kernel.machines[id.0].ip;
+        kernel.sockets().map_or(0, |_| turmoil_net::netstat(ip).entries.len())
+    }
+
     /// Runs a task on a machine, as if its process had spawned it. It dies with the process.
     ///
     /// This is how a scenario asks a node something. Panics if no process runs there.

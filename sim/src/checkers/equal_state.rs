@@ -1,0 +1,144 @@
+//! State machine safety: equal commands, answers and states at equal log index, on every node, in
+//! every life of it.
+//!
+//! Each node's machine is wrapped: it keeps one number over all it has executed and answered, which
+//! travels in its snapshots, and compares it with what the first node had at that index. Every
+//! [`STATE_INTERVAL`]th command the state itself is compared, as the bytes of its snapshot.
+//!
+//! Source: Ongaro & Ousterhout 2014, figure 3.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::Bytes;
+use quorate_core::codec::CodecError;
+use quorate_core::ids::LogIndex;
+use quorate_core::{SnapshotJob, StateMachine};
+
+/// Commands between two looks at the whole state.
+const STATE_INTERVAL: u64 = 64;
+/// How many of the latest commands are remembered; older ones of a node far behind go unchecked.
+const REMEMBERED_COUNT_MAX: usize = 100_000;
+/// Bytes that the wrapper puts before a snapshot.
+const HEADER_SIZE_BYTES: usize = 24;
+
+/// FNV-1a over 64 bits, going on from `hash`.
+fn hashed(hash: u64, bytes: &[u8]) -> u64 {
+    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    bytes.iter().fold(hash, step)
+}
+
+/// What the cluster has executed, as far as any node has told. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct History(Arc<Mutex<Told>>);
+
+#[derive(Debug, Default)]
+struct Told {
+    /// By index: number over everything up to it.
+    digests: BTreeMap<LogIndex, u64>,
+    /// By place in the cluster: how far its present machine has come, and its number.
+    reached: BTreeMap<usize, (LogIndex, u64)>,
+    violation: Option<String>,
+}
+
+impl History {
+    /// What two nodes disagreed on, if they ever did.
+    pub fn violation(&self) -> Option<String> {
+        self.lock().violation.clone()
+    }
+
+    /// How far the machine of a node has come, and the number over all of it.
+    pub fn reached(&self, at: usize) -> (LogIndex, u64) {
+        self.lock().reached.get(&at).copied().unwrap_or_default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Told> {
+        self.0.lock().expect("no code panics while it holds the history")
+    }
+
+    fn tell(&self, at: usize, index: LogIndex, digest: u64) {
+        let mut told = self.lock();
+        told.reached.insert(at, (index, digest));
+        let is_forgotten = told.digests.len() >= REMEMBERED_COUNT_MAX
+            && told.digests.first_key_value().is_some_and(|(first, _)| index < *first);
+        if is_forgotten {
+            return;
+        }
+        let first = *told.digests.entry(index).or_insert(digest);
+        if first != digest && told.violation.is_none() {
+            let node = at + 1;
+            told.violation =
+                Some(format!("n{node} has another state than others had after entry {index}"));
+        }
+        if told.digests.len() > REMEMBERED_COUNT_MAX {
+            told.digests.pop_first();
+        }
+    }
+}
+
+/// A state machine that tells the history what it does.
+pub struct Recorded {
+    inner: Box<dyn StateMachine>,
+    at: usize,
+    history: History,
+    index: LogIndex,
+    digest: u64,
+    commands_count: u64,
+}
+
+impl Recorded {
+    /// Wraps the machine of the node with that place in the cluster.
+    pub fn new(inner: Box<dyn StateMachine>, at: usize, history: History) -> Recorded {
+        history.lock().reached.remove(&at);
+        Recorded { inner, at, history, index: LogIndex(0), digest: 0, commands_count: 0 }
+    }
+
+    fn fold(&mut self, bytes: &[u8]) {
+        self.digest = hashed(hashed(self.digest, &bytes.len().to_be_bytes()), bytes);
+    }
+}
+
+impl StateMachine for Recorded {
+    fn apply(&mut self, index: LogIndex, command: &[u8]) -> Bytes {
+        let reply = self.inner.apply(index, command);
+        self.index = index;
+        self.commands_count += 1;
+        self.fold(&index.0.to_be_bytes());
+        self.fold(command);
+        self.fold(&reply);
+        if self.commands_count.is_multiple_of(STATE_INTERVAL) {
+            let state = (self.inner.snapshot())();
+            self.fold(&state);
+        }
+        self.history.tell(self.at, index, self.digest);
+        reply
+    }
+
+    fn query(&self, query: &[u8]) -> Bytes {
+        self.inner.query(query)
+    }
+
+    fn snapshot(&self) -> SnapshotJob {
+        let numbers = [self.index.0, self.digest, self.commands_count];
+        let inner = self.inner.snapshot();
+        Box::new(move || {
+            let header = numbers.into_iter().flat_map(u64::to_be_bytes);
+            header.chain(inner()).collect()
+        })
+    }
+
+    fn restore(&mut self, snapshot: &[u8]) -> Result<(), CodecError> {
+        let (header, state) = snapshot.split_at_checked(HEADER_SIZE_BYTES).ok_or_else(|| {
+            CodecError::Malformed { what: "recorded state", detail: "too short".to_owned() }
+        })?;
+        self.inner.restore(state)?;
+        let number = |at: usize| {
+            let bytes = &header[at * 8..at * 8 + 8];
+            u64::from_be_bytes(bytes.try_into().expect("8 bytes were taken"))
+        };
+        (self.index, self.digest, self.commands_count) =
+            (LogIndex(number(0)), number(1), number(2));
+        self.history.tell(self.at, self.index, self.digest);
+        Ok(())
+    }
+}

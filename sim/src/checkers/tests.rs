@@ -1,0 +1,1 @@
+//! Checkers see what they look for, and nothing else.

@@ -1,0 +1,242 @@
+//! A cluster of whole nodes in the simulated world, in the words of an incident report.
+//!
+//! It starts nodes with `node::start` and talks to them through their handles only. Every instant
+//! of a run is seen by the checkers; the first thing that is wrong ends the run.
+//!
+//! Invariants
+//! - Names are `n1`, `n2`, ...; bounds are milliseconds of simulated time.
+//! - Everything left to chance comes from the seed.
+//!
+//! Read next: [`Cluster`], then `scenarios/` for how it is used.
+
+mod ask;
+mod faults;
+mod node;
+mod register;
+mod setup;
+mod verbs;
+mod within;
+mod workload;
+
+#[cfg(test)]
+mod tests;
+
+pub use register::Register;
+pub use setup::{Setup, StateMachines};
+pub use verbs::{Acked, Code, Read, Write};
+pub use within::Within;
+pub use workload::Workload;
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use quorate_core::ids::{FencingToken, LogIndex, RequestId};
+use rand::rngs::SmallRng;
+use rand::{Rng, RngExt};
+
+use crate::checkers::{Checker, History, Ledger, Seen};
+use crate::world::{MachineId, World};
+use ask::Asked;
+use node::Node;
+use workload::Writers;
+
+/// How many of the last events a failure shows.
+const FAILURE_EVENTS_COUNT: usize = 60;
+/// How long clients wait where the scenario names no bound.
+const DEFAULT_BOUND_MS: u64 = 10_000;
+/// Longest stretch between two looks at the workload while nothing is due.
+const SLICE_MS: u64 = 100;
+
+thread_local! {
+    /// Name of the scenario that runs on this thread, for the line that repeats it.
+    static SCENARIO: Cell<Option<&'static str>> = const { Cell::new(None) };
+}
+
+/// Says which scenario this thread runs.
+pub(crate) fn name_scenario(name: &'static str) {
+    SCENARIO.set(Some(name));
+}
+
+/// What a run came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Equal exactly if two runs were equal.
+    pub event_hash: u64,
+    /// How many events it stands for.
+    pub events_count: u64,
+    /// How long it took, in simulated time.
+    pub simulated_ms: u64,
+    /// Writes that were acknowledged.
+    pub acknowledged_count: u64,
+    /// Writes that were refused, without effect.
+    pub refused_count: u64,
+    /// Writes whose outcome nobody knows.
+    pub unknown_count: u64,
+    /// How many nodes were seen to act, each time with another token.
+    pub tokens_count: u64,
+}
+
+/// Whole nodes under faults, and their clients.
+pub struct Cluster {
+    world: World,
+    seed: u64,
+    nodes: Vec<Node>,
+    history: History,
+    checkers: Vec<Box<dyn Checker>>,
+    ledger: Ledger,
+    writers: Option<Writers>,
+    /// Choices of the clients.
+    dice: SmallRng,
+    /// Every token with which a node was seen to act.
+    tokens: BTreeSet<FencingToken>,
+}
+
+impl Cluster {
+    /// That many voters, with the default settings, each on its own machine.
+    #[expect(clippy::new_ret_no_self, reason = "reads as `Cluster::of(4).seed(seed)`")]
+    pub fn of(nodes_count: u8) -> Setup {
+        Setup::of(nodes_count)
+    }
+
+    /// The world below, for faults that have no verb here.
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// The machine of a node. Panics if there is no such name.
+    pub fn machine(&self, name: &str) -> MachineId {
+        self.nodes[self.place(name)].machine
+    }
+
+    /// Every name, in order.
+    pub fn names(&self) -> Vec<String> {
+        self.nodes.iter().map(|node| node.name.clone()).collect()
+    }
+
+    /// Lets this much simulated time pass, with the workload going on.
+    pub fn run_for_ms(&mut self, ms: u64) {
+        let end_ms = self.world.now_ms() + ms;
+        self.drive(end_ms, &mut |_, _| false);
+    }
+
+    /// Adds a checker of the scenario's own.
+    pub fn check_with(&mut self, checker: Box<dyn Checker>) {
+        self.checkers.push(checker);
+    }
+
+    /// What clients were told so far.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    fn place(&self, name: &str) -> usize {
+        let found = self.nodes.iter().position(|node| node.name == name);
+        found.unwrap_or_else(|| panic!("the cluster has no node {name}"))
+    }
+
+    fn places(&self, names: &[&str]) -> Vec<usize> {
+        names.iter().map(|name| self.place(name)).collect()
+    }
+
+    fn machines_of(&self, places: &[usize]) -> Vec<MachineId> {
+        places.iter().map(|at| self.nodes[*at].machine).collect()
+    }
+
+    /// The nodes that run and have a handle.
+    fn up(&self) -> Vec<usize> {
+        (0..self.nodes.len()).filter(|at| self.nodes[*at].is_up(&self.world)).collect()
+    }
+
+    fn any_up(&mut self) -> Option<usize> {
+        let up = self.up();
+        if up.is_empty() {
+            return None;
+        }
+        Some(up[self.dice.random_range(0..up.len())])
+    }
+
+    fn request_id(&mut self) -> RequestId {
+        let high = u128::from(self.dice.next_u64());
+        RequestId(high << 64 | u128::from(self.dice.next_u64()) | 1)
+    }
+
+    /// Runs until `is_true`, asked after every instant, or until `end_ms`; says which.
+    ///
+    /// Every instant goes through the checkers, and the writers write when they are due.
+    fn drive(&mut self, end_ms: u64, is_true: &mut dyn FnMut(&[Seen], &World) -> bool) -> bool {
+        loop {
+            let now_ms = self.world.now_ms();
+            let next_ms = self.write_what_is_due(now_ms).unwrap_or(now_ms + SLICE_MS);
+            let limit_ms = next_ms.clamp(now_ms + 1, now_ms + SLICE_MS).min(end_ms);
+            let (nodes, checkers) = (&self.nodes, &mut self.checkers);
+            let (history, tokens) = (&self.history, &mut self.tokens);
+            let mut wrong = None;
+            let met = self.world.run_until_true(limit_ms.saturating_sub(now_ms), |world| {
+                let seen = see(nodes, world);
+                tokens.extend(seen.iter().filter(|n| n.may_act).filter_map(|n| n.leadership.token));
+                wrong = look(&seen, nodes, checkers, history).err();
+                wrong.is_some() || is_true(&seen, world)
+            });
+            if let Some(wrong) = wrong {
+                self.fail(&wrong);
+            }
+            if met {
+                return true;
+            }
+            if self.world.now_ms() >= end_ms {
+                return false;
+            }
+        }
+    }
+
+    /// Asks one node something and waits; `None` if no answer came in time.
+    fn wait_for<T: Clone + 'static>(&mut self, asked: &Asked<T>, limit_ms: u64) -> Option<T> {
+        let end_ms = self.world.now_ms() + limit_ms;
+        self.drive(end_ms, &mut |_, _| asked.is_over());
+        asked.answer()
+    }
+
+    /// How far each running node has come, and the number over its state.
+    fn reached(&self) -> BTreeMap<usize, (LogIndex, u64)> {
+        self.up().into_iter().map(|at| (at, self.history.reached(at))).collect()
+    }
+
+    /// Ends the run: what was promised does not hold.
+    fn fail(&self, what: &str) -> ! {
+        let events = self.world.last_events(FAILURE_EVENTS_COUNT).join("\n");
+        let (seed, now_ms) = (self.seed, self.world.now_ms());
+        let again = match SCENARIO.get() {
+            Some(name) => format!("cargo run -p quorate-sim -- run {name} --seed {seed}"),
+            None => format!("seed {seed}"),
+        };
+        panic!("at {now_ms} ms: {what}\nagain: {again}\nlast events:\n{events}")
+    }
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "cluster of {}, seed {}, {:?}", self.nodes.len(), self.seed, self.world)
+    }
+}
+
+/// All running nodes at this instant.
+fn see(nodes: &[Node], world: &World) -> Vec<Seen> {
+    nodes.iter().enumerate().filter_map(|(at, node)| node.see(at, world)).collect()
+}
+
+/// The first thing that is wrong with what is seen.
+fn look(
+    seen: &[Seen],
+    nodes: &[Node],
+    checkers: &mut [Box<dyn Checker>],
+    history: &History,
+) -> Result<(), String> {
+    for node in nodes {
+        if let Some(reason) = node.failed() {
+            return Err(format!("{} ended by itself: {reason}", node.name));
+        }
+    }
+    checkers.iter_mut().try_for_each(|checker| checker.check(seen))?;
+    history.violation().map_or(Ok(()), Err)
+}

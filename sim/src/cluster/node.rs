@@ -1,0 +1,99 @@
+//! One node on its machine: what boots there, and the handle it left for the scenario.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use quorate_core::NodeHandle;
+use quorate_core::config::Settings;
+use quorate_core::node::{self, LeadershipWatch};
+use quorate_core::ports::Env;
+
+use super::setup::StateMachines;
+use crate::checkers::{History, Recorded, Seen};
+use crate::world::{MachineId, World};
+
+/// What a boot of a node leaves for the scenario.
+#[derive(Default)]
+pub(super) struct Left {
+    handle: Option<(NodeHandle, LeadershipWatch)>,
+    failed: Option<String>,
+}
+
+/// A node, running or not.
+pub(super) struct Node {
+    pub(super) name: String,
+    pub(super) machine: MachineId,
+    left: Rc<RefCell<Left>>,
+}
+
+/// What a node is made of at each boot.
+pub(super) struct Made {
+    pub(super) settings: Settings,
+    pub(super) machines: StateMachines,
+    pub(super) history: History,
+}
+
+impl Node {
+    /// Declares the machine of the node with that place; nothing runs yet.
+    pub(super) fn declare(world: &World, at: usize, made: Made) -> Node {
+        let (_, member) = made.settings.this_member().expect("the setup lists every node");
+        let (name, address) = (member.name.clone(), member.address);
+        let left = Rc::<RefCell<Left>>::default();
+        let (made, leaves) = (Rc::new(made), left.clone());
+        let machine = world.machine(&name, address, move |env| {
+            Box::pin(boot(env, at, made.clone(), leaves.clone()))
+        });
+        Node { name, machine, left }
+    }
+
+    /// Starts the machine's process, without power and before.
+    pub(super) fn start(&self, world: &World) {
+        self.forget();
+        world.start(self.machine);
+    }
+
+    /// Lets go of the handle of a process that has ended.
+    pub(super) fn forget(&self) {
+        let left = self.left.take();
+        drop(left);
+    }
+
+    pub(super) fn is_up(&self, world: &World) -> bool {
+        world.is_running(self.machine) && self.left.borrow().handle.is_some()
+    }
+
+    pub(super) fn handle(&self) -> Option<NodeHandle> {
+        self.left.borrow().handle.as_ref().map(|(handle, _)| handle.clone())
+    }
+
+    /// Why the node could not go on, if it said so.
+    pub(super) fn failed(&self) -> Option<String> {
+        self.left.borrow().failed.clone()
+    }
+
+    /// What it knows at this instant, if its process runs.
+    pub(super) fn see(&self, at: usize, world: &World) -> Option<Seen> {
+        if !world.is_running(self.machine) {
+            return None;
+        }
+        let left = self.left.borrow();
+        let (_, watch) = left.handle.as_ref()?;
+        Some(Seen { at, leadership: watch.current(), may_act: watch.may_act() })
+    }
+}
+
+/// The process of one boot. A node that ends by itself is noted; its program would end with it.
+async fn boot(env: Env, at: usize, made: Rc<Made>, leaves: Rc<RefCell<Left>>) {
+    let machine = Box::new(Recorded::new((made.machines)(), at, made.history.clone()));
+    let handle = match node::start(env, made.settings.clone(), machine).await {
+        Ok(handle) => handle,
+        Err(error) => {
+            leaves.borrow_mut().failed = Some(error.to_string());
+            return;
+        }
+    };
+    let watch = handle.watch_leadership();
+    leaves.borrow_mut().handle = Some((handle.clone(), watch));
+    let reason = handle.failed().await;
+    leaves.borrow_mut().failed = Some(reason);
+}

@@ -1,0 +1,124 @@
+//! How a cluster begins: its size, its settings, its state machine, and the seed's weather.
+//!
+//! The weather is what differs from run to run without being a fault: latencies, disks, clock
+//! rates. Half of the runs have each kind, so that each is also absent (swarm testing).
+//! Source: Groce et al. 2012.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::rc::Rc;
+
+use quorate_core::StateMachine;
+use quorate_core::config::{ApiSettings, ClusterSettings, MemberSettings, NodeSettings, Settings};
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+
+use super::node::{Made, Node};
+use super::{Cluster, DEFAULT_BOUND_MS, Register};
+use crate::checkers::{self, History, Ledger};
+use crate::world::{LinkSettings, World};
+
+/// Makes the state machine of a node at each boot.
+pub type StateMachines = Rc<dyn Fn() -> Box<dyn StateMachine>>;
+
+/// A cluster that has no seed yet.
+pub struct Setup {
+    nodes_count: u8,
+    tune: Box<dyn Fn(&mut ClusterSettings)>,
+    machines: StateMachines,
+    links: Option<LinkSettings>,
+    has_api: bool,
+}
+
+impl Setup {
+    pub(super) fn of(nodes_count: u8) -> Setup {
+        let machines: StateMachines = Rc::new(|| Box::new(Register::default()));
+        Setup { nodes_count, tune: Box::new(|_| ()), machines, links: None, has_api: true }
+    }
+
+    /// Changes the settings that all nodes share.
+    #[must_use]
+    pub fn tune(mut self, tune: impl Fn(&mut ClusterSettings) + 'static) -> Setup {
+        self.tune = Box::new(tune);
+        self
+    }
+
+    /// Another state machine than the [`Register`]. Named writes and reads are then not for it.
+    #[must_use]
+    pub fn machine<M: StateMachine>(mut self, make: impl Fn() -> M + 'static) -> Setup {
+        self.machines = Rc::new(move || Box::new(make()));
+        self
+    }
+
+    /// These links and no weather at all.
+    #[must_use]
+    pub fn links(mut self, links: LinkSettings) -> Setup {
+        self.links = Some(links);
+        self
+    }
+
+    /// Starts every node and runs until one of them acts.
+    pub fn seed(self, seed: u64) -> Cluster {
+        let world = World::new(seed);
+        let history = History::default();
+        let members: Vec<MemberSettings> = (1..=self.nodes_count).map(member).collect();
+        let mut shared = ClusterSettings::of(members.clone());
+        shared.is_network_private = true;
+        (self.tune)(&mut shared);
+        let declare = |(at, member): (usize, &MemberSettings)| {
+            let node = NodeSettings { name: member.name.clone(), data_dir: "/data".into() };
+            let mut settings = Settings::new(node, shared.clone());
+            settings.api = ApiSettings { enabled: self.has_api, ..settings.api };
+            let (machines, history) = (self.machines.clone(), history.clone());
+            Node::declare(&world, at, Made { settings, machines, history })
+        };
+        let nodes: Vec<Node> = members.iter().enumerate().map(declare).collect();
+        let mut dice = SmallRng::seed_from_u64(seed ^ 0x636c_6965_6e74_7321);
+        match self.links {
+            Some(links) => world.set_links(links),
+            None => make_weather(&world, &nodes, &mut dice),
+        }
+        for node in &nodes {
+            node.start(&world);
+        }
+        let mut cluster = Cluster {
+            world,
+            seed,
+            nodes,
+            history,
+            checkers: checkers::all(),
+            ledger: Ledger::default(),
+            writers: None,
+            dice,
+            tokens: Default::default(),
+        };
+        cluster.within_ms(DEFAULT_BOUND_MS).one_leads();
+        cluster
+    }
+}
+
+fn member(number: u8) -> MemberSettings {
+    let address = IpAddr::V4(Ipv4Addr::new(10, 0, 0, number));
+    MemberSettings::at(&format!("n{number}"), address)
+}
+
+fn make_weather(world: &World, nodes: &[Node], dice: &mut SmallRng) {
+    let mut links = LinkSettings::default();
+    if dice.random_bool(0.5) {
+        links.latency_us_max = dice.random_range(1_200..6_000);
+    }
+    if dice.random_bool(0.5) {
+        links.loss = 0.002;
+        links.duplication = 0.002;
+    }
+    world.set_links(links);
+    let drifts = dice.random_bool(0.5);
+    let slow_disks = dice.random_bool(0.5);
+    for node in nodes {
+        if drifts {
+            world.set_clock_drift_ppm(node.machine, dice.random_range(-4_500..4_500));
+        }
+        if slow_disks {
+            world.set_disk_latency(node.machine, 0, dice.random_range(1..8));
+        }
+    }
+}

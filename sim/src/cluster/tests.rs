@@ -1,0 +1,1 @@
+//! The verbs do what they say.

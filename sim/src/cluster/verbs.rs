@@ -1,0 +1,256 @@
+//! What a client does by name: one write, one read, and what must come of it.
+
+use bytes::Bytes;
+use quorate_core::error::{ReadError, WriteError};
+use quorate_core::ids::RequestId;
+use quorate_core::replication::{Answer, Consistency, Proposed};
+
+use super::ask::Asked;
+use super::{Cluster, DEFAULT_BOUND_MS, Report, register};
+
+/// How long a client waits for one node before it asks another.
+const ATTEMPT_MS: u64 = 300;
+/// Pause of a client that was refused.
+const PAUSE_MS: u64 = 20;
+
+/// Why a request was refused, without the details.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// Q1001
+    NotLeader,
+    /// Q1002
+    OutcomeUnknown,
+    /// Q1003
+    NoLeader,
+    /// Q1004
+    Overloaded,
+    /// Q1005
+    TooLarge,
+    /// Q1006
+    Stopping,
+    /// Q1007
+    HandingOver,
+}
+
+impl Code {
+    /// The code of an error.
+    pub fn of(error: &WriteError) -> Code {
+        match error {
+            WriteError::NotLeader { .. } => Code::NotLeader,
+            WriteError::OutcomeUnknown { .. } => Code::OutcomeUnknown,
+            WriteError::NoLeader { .. } => Code::NoLeader,
+            WriteError::Overloaded { .. } => Code::Overloaded,
+            WriteError::TooLarge { .. } => Code::TooLarge,
+            WriteError::Stopping { .. } => Code::Stopping,
+            WriteError::HandingOver => Code::HandingOver,
+        }
+    }
+}
+
+/// A write that was acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acked {
+    value: String,
+}
+
+/// A write that waits for what must come of it.
+#[must_use]
+#[derive(Debug)]
+pub struct Write<'a> {
+    cluster: &'a mut Cluster,
+    name: String,
+    value: String,
+    via: Option<usize>,
+}
+
+/// A read that waits for what it must see.
+#[must_use]
+#[derive(Debug)]
+pub struct Read<'a> {
+    cluster: &'a mut Cluster,
+    name: String,
+}
+
+impl Cluster {
+    /// A client writes, at any node that runs.
+    pub fn write(&mut self, name: &str, value: &str) -> Write<'_> {
+        Write { cluster: self, name: name.to_owned(), value: value.to_owned(), via: None }
+    }
+
+    /// A client reads, linearizably, at any node that runs.
+    pub fn read(&mut self, name: &str) -> Read<'_> {
+        Read { cluster: self, name: name.to_owned() }
+    }
+
+    /// Sends a command to any node that runs; waits for its outcome. For own state machines.
+    pub fn propose(&mut self, command: Bytes) -> Option<Result<Proposed, WriteError>> {
+        let (at, id) = (self.any_up()?, self.request_id());
+        let asked = self.ask_to_write(at, command, id);
+        self.wait_for(&asked, DEFAULT_BOUND_MS)
+    }
+
+    /// Asks one node's own state, however old.
+    pub fn stale_read(&mut self, name: &str, query: Bytes) -> Option<Bytes> {
+        let at = self.place(name);
+        let asked = self.ask_to_read(at, query, Consistency::Stale);
+        Some(self.wait_for(&asked, DEFAULT_BOUND_MS)?.ok()?.reply)
+    }
+
+    pub(super) fn ask_to_write(
+        &self,
+        at: usize,
+        command: Bytes,
+        id: RequestId,
+    ) -> Asked<Result<Proposed, WriteError>> {
+        Asked::ask(
+            &self.world,
+            &self.nodes[at],
+            |node| async move { node.propose(command, id).await },
+        )
+    }
+
+    pub(super) fn ask_to_read(
+        &self,
+        at: usize,
+        query: Bytes,
+        how: Consistency,
+    ) -> Asked<Result<Answer, ReadError>> {
+        Asked::ask(&self.world, &self.nodes[at], |node| async move { node.read(query, how).await })
+    }
+
+    /// Every node that runs holds exactly what clients were told, and no checker has complained.
+    ///
+    /// Call it when the logs are equal. Ends the workload.
+    pub fn check_invariants(&mut self) -> Report {
+        self.stop_writers();
+        for at in self.up() {
+            let name = self.nodes[at].name.clone();
+            let Some(text) = self.stale_read(&name, Bytes::new()) else {
+                self.fail(&format!("{name} answers no question about its own state"));
+            };
+            let Some(state) = register::parsed(&text) else {
+                self.fail(&format!("the state of {name} is no register"));
+            };
+            if let Err(wrong) = self.ledger.check(&name, &state) {
+                self.fail(&wrong);
+            }
+        }
+        self.report()
+    }
+
+    /// What the run has come to so far.
+    pub fn report(&self) -> Report {
+        Report {
+            event_hash: self.world.event_hash(),
+            events_count: self.world.events_count(),
+            simulated_ms: self.world.now_ms(),
+            acknowledged_count: self.ledger.acknowledged_count,
+            refused_count: self.ledger.refused_count,
+            unknown_count: self.ledger.unknown_count,
+            tokens_count: self.tokens.len() as u64,
+        }
+    }
+}
+
+impl Write<'_> {
+    /// Sends it to this node and no other.
+    pub fn via(mut self, name: &str) -> Self {
+        self.via = Some(self.cluster.place(name));
+        self
+    }
+
+    /// It is acknowledged within this time, by as many attempts as it takes, under one request id.
+    pub fn acked_within_ms(self, ms: u64) -> Acked {
+        let Write { cluster, name, value, via } = self;
+        let end_ms = cluster.world.now_ms() + ms;
+        let id = cluster.request_id();
+        let mut last = "no node runs".to_owned();
+        while cluster.world.now_ms() < end_ms {
+            let left_ms = end_ms - cluster.world.now_ms();
+            let Some(at) = via.or_else(|| cluster.any_up()) else {
+                cluster.run_for_ms(PAUSE_MS.min(left_ms));
+                continue;
+            };
+            let asked = cluster.ask_to_write(at, register::command(&name, &value), id);
+            match cluster.wait_for(&asked, left_ms.min(ATTEMPT_MS)) {
+                Some(Ok(_)) => {
+                    cluster.ledger.acknowledged(&name, &value);
+                    return Acked { value };
+                }
+                Some(Err(error)) => last = error.to_string(),
+                None => last = format!("no answer from {}", cluster.nodes[at].name),
+            }
+            cluster.run_for_ms(PAUSE_MS.min(end_ms.saturating_sub(cluster.world.now_ms())));
+        }
+        cluster.fail(&format!("{name} = {value} was not acknowledged within {ms} ms: {last}"))
+    }
+
+    /// One attempt is answered with this code.
+    pub fn refused(self, code: Code) {
+        let Write { cluster, name, value, via } = self;
+        let Some(at) = via.or_else(|| cluster.any_up()) else {
+            cluster.fail("no node runs that could refuse a write");
+        };
+        let id = cluster.request_id();
+        let asked = cluster.ask_to_write(at, register::command(&name, &value), id);
+        match cluster.wait_for(&asked, DEFAULT_BOUND_MS) {
+            Some(Err(error)) if Code::of(&error) == code => match code {
+                Code::OutcomeUnknown => cluster.ledger.unknown(&name, &value),
+                Code::NotLeader
+                | Code::NoLeader
+                | Code::Overloaded
+                | Code::TooLarge
+                | Code::Stopping
+                | Code::HandingOver => {}
+            },
+            other => {
+                let node = &cluster.nodes[at].name;
+                cluster.fail(&format!("{node} should refuse a write with {code:?}: {other:?}"));
+            }
+        }
+    }
+
+    /// Nobody acknowledges it within this time; the node may say no, or nothing.
+    pub fn not_acked_within_ms(self, ms: u64) {
+        let Write { cluster, name, value, via } = self;
+        let Some(at) = via.or_else(|| cluster.any_up()) else {
+            return;
+        };
+        let id = cluster.request_id();
+        let asked = cluster.ask_to_write(at, register::command(&name, &value), id);
+        match cluster.wait_for(&asked, ms) {
+            Some(Ok(proposed)) => {
+                let node = &cluster.nodes[at].name;
+                cluster.fail(&format!("{node} acknowledged {name} = {value}: {proposed:?}"));
+            }
+            Some(Err(WriteError::OutcomeUnknown { .. })) | None => {
+                cluster.ledger.unknown(&name, &value);
+            }
+            Some(Err(_)) => {}
+        }
+    }
+}
+
+impl Read<'_> {
+    /// It is answered within the default bound, and with this value.
+    pub fn sees(self, acked: &Acked) {
+        let Read { cluster, name } = self;
+        let end_ms = cluster.world.now_ms() + DEFAULT_BOUND_MS;
+        while cluster.world.now_ms() < end_ms {
+            if let Some(at) = cluster.any_up() {
+                let query = Bytes::from(name.clone());
+                let asked = cluster.ask_to_read(at, query, Consistency::Linearizable);
+                if let Some(Ok(answer)) = cluster.wait_for(&asked, ATTEMPT_MS) {
+                    let seen = String::from_utf8_lossy(&answer.reply).into_owned();
+                    if seen != acked.value {
+                        let value = &acked.value;
+                        cluster.fail(&format!("a read of {name} sees {seen:?}, not {value:?}"));
+                    }
+                    return;
+                }
+            }
+            cluster.run_for_ms(PAUSE_MS);
+        }
+        cluster.fail(&format!("no read of {name} was answered"))
+    }
+}

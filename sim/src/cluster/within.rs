@@ -1,0 +1,83 @@
+//! Bounds: what must become true within some milliseconds.
+
+use super::Cluster;
+use crate::checkers::Seen;
+
+/// A bound that waits for its promise.
+#[must_use]
+#[derive(Debug)]
+pub struct Within<'a> {
+    cluster: &'a mut Cluster,
+    ms: u64,
+}
+
+impl Cluster {
+    /// What follows must become true within this time.
+    pub fn within_ms(&mut self, ms: u64) -> Within<'_> {
+        Within { cluster: self, ms }
+    }
+
+    /// The node that may act, and its name; waits for one.
+    pub fn leader(&mut self) -> String {
+        self.within_ms(super::DEFAULT_BOUND_MS).one_leads()
+    }
+}
+
+fn acting(seen: &[Seen]) -> Option<usize> {
+    seen.iter().find(|node| node.may_act).map(|node| node.at)
+}
+
+impl Within<'_> {
+    /// No running node may act.
+    pub fn nobody_leads(self) {
+        self.wait("somebody may still act", |seen| acting(seen).is_none());
+    }
+
+    /// One node may act; returns its name.
+    pub fn one_leads(self) -> String {
+        let mut leader = None;
+        let cluster = self.wait("nobody may act", |seen| {
+            leader = acting(seen);
+            leader.is_some()
+        });
+        let at = leader.expect("the wait ended with one");
+        cluster.nodes[at].name.clone()
+    }
+
+    /// One node may act that is none of these; returns its name.
+    pub fn another_leads(self, than: &[&str]) -> String {
+        let places = self.cluster.places(than);
+        let mut leader = None;
+        let cluster = self.wait("nobody else may act", |seen| {
+            leader = acting(seen).filter(|at| !places.contains(at));
+            leader.is_some()
+        });
+        let at = leader.expect("the wait ended with one");
+        cluster.nodes[at].name.clone()
+    }
+
+    /// One node may act, every node runs, and all have executed the same commands.
+    pub fn one_leader_and_equal_logs(self) {
+        let history = self.cluster.history.clone();
+        let count = self.cluster.nodes.len();
+        self.wait("not every node has executed the same commands under one leader", |seen| {
+            let first = history.reached(0);
+            acting(seen).is_some()
+                && seen.len() == count
+                && (1..count).all(|at| history.reached(at) == first)
+        });
+    }
+
+    fn wait<'a>(self, otherwise: &str, mut is_true: impl FnMut(&[Seen]) -> bool) -> &'a mut Cluster
+    where
+        Self: 'a,
+    {
+        let Within { cluster, ms } = self;
+        let end_ms = cluster.world.now_ms() + ms;
+        if !cluster.drive(end_ms, &mut |seen, _| is_true(seen)) {
+            let reached = cluster.reached();
+            cluster.fail(&format!("within {ms} ms: {otherwise}; reached {reached:?}"));
+        }
+        cluster
+    }
+}

@@ -1,0 +1,157 @@
+//! Clients that write all the time, each one request after the other, at any node that runs.
+//!
+//! Every write has a name of its own unless the workload says otherwise, so that each lost one is
+//! missed. Now and then a client reads what was acknowledged before, linearizably.
+//!
+//! Invariants
+//! - One attempt per write: what it was told is what goes into the ledger.
+
+use bytes::Bytes;
+use quorate_core::error::{ReadError, WriteError};
+use quorate_core::replication::{Answer, Consistency, Proposed};
+use rand::RngExt;
+
+use super::ask::Asked;
+use super::{Cluster, register};
+
+/// How much is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Workload {
+    /// Clients that write at the same time. Default 3.
+    pub writers_count: usize,
+    /// Pause of each between an outcome and its next write. Default 50.
+    pub pause_ms: u64,
+    /// Names that are used in turn; 0 gives each write its own. Default 0.
+    pub names_count: u64,
+    /// Share of requests that read. Default 0.3, and 0 where names are used in turn.
+    pub reads: f64,
+}
+
+impl Default for Workload {
+    fn default() -> Workload {
+        Workload { writers_count: 3, pause_ms: 50, names_count: 0, reads: 0.3 }
+    }
+}
+
+enum Doing {
+    Resting { until_ms: u64 },
+    Writing { name: String, value: String, asked: Asked<Result<Proposed, WriteError>> },
+    Reading { name: String, value: String, asked: Asked<Result<Answer, ReadError>> },
+}
+
+pub(super) struct Writers {
+    workload: Workload,
+    written_count: u64,
+    last_acknowledged: Option<String>,
+    doing: Vec<Doing>,
+}
+
+impl Cluster {
+    /// From here on clients write, until [`Cluster::stop_writers`].
+    pub fn start_writers(&mut self, workload: Workload) {
+        let now_ms = self.world.now_ms();
+        let resting = (0..workload.writers_count as u64)
+            .map(|at| Doing::Resting { until_ms: now_ms + at * 7 })
+            .collect();
+        self.writers = Some(Writers {
+            workload,
+            written_count: self.ledger.acknowledged_count,
+            last_acknowledged: None,
+            doing: resting,
+        });
+    }
+
+    /// The clients write no more; waits for the outcome of what is under way.
+    pub fn stop_writers(&mut self) {
+        let Some(mut writers) = self.writers.take() else {
+            return;
+        };
+        let end_ms = self.world.now_ms() + super::DEFAULT_BOUND_MS;
+        for doing in std::mem::take(&mut writers.doing) {
+            self.drive(end_ms, &mut |_, _| doing.is_over());
+            self.note(&doing, &mut writers);
+        }
+    }
+
+    /// Notes what is over and begins what is due; returns when to look again.
+    pub(super) fn write_what_is_due(&mut self, now_ms: u64) -> Option<u64> {
+        let mut writers = self.writers.take()?;
+        let mut next_ms = now_ms + super::SLICE_MS;
+        for at in 0..writers.doing.len() {
+            if writers.doing[at].is_over() {
+                let pause_ms = writers.workload.pause_ms;
+                let resting = Doing::Resting { until_ms: now_ms + pause_ms };
+                let done = std::mem::replace(&mut writers.doing[at], resting);
+                self.note(&done, &mut writers);
+            }
+            match writers.doing[at] {
+                Doing::Resting { until_ms } if until_ms <= now_ms => {
+                    if let Some(doing) = self.next_request(&mut writers) {
+                        writers.doing[at] = doing;
+                    }
+                    next_ms = next_ms.min(now_ms + 5);
+                }
+                Doing::Resting { until_ms } => next_ms = next_ms.min(until_ms),
+                Doing::Writing { .. } | Doing::Reading { .. } => next_ms = next_ms.min(now_ms + 5),
+            }
+        }
+        self.writers = Some(writers);
+        Some(next_ms)
+    }
+
+    fn next_request(&mut self, writers: &mut Writers) -> Option<Doing> {
+        let at = self.any_up()?;
+        let is_read = writers.workload.names_count == 0
+            && self.dice.random_bool(writers.workload.reads.clamp(0.0, 1.0));
+        if let (true, Some(name)) = (is_read, writers.last_acknowledged.clone()) {
+            let value = self.ledger.value(&name)?.to_owned();
+            let query = Bytes::from(name.clone());
+            let asked = self.ask_to_read(at, query, Consistency::Linearizable);
+            return Some(Doing::Reading { name, value, asked });
+        }
+        writers.written_count += 1;
+        let number = writers.written_count;
+        let name = match writers.workload.names_count {
+            0 => format!("w{number:06}"),
+            count => format!("w{:06}", number % count),
+        };
+        let value = format!("v{number}");
+        let id = self.request_id();
+        let asked = self.ask_to_write(at, register::command(&name, &value), id);
+        Some(Doing::Writing { name, value, asked })
+    }
+
+    fn note(&mut self, doing: &Doing, writers: &mut Writers) {
+        match doing {
+            Doing::Resting { .. } => {}
+            Doing::Writing { name, value, asked } => match asked.answer() {
+                Some(Ok(_)) => {
+                    self.ledger.acknowledged(name, value);
+                    writers.last_acknowledged = Some(name.clone());
+                }
+                Some(Err(WriteError::OutcomeUnknown { .. })) | None => {
+                    self.ledger.unknown(name, value);
+                }
+                Some(Err(_)) => self.ledger.refused(name),
+            },
+            Doing::Reading { name, value, asked } => {
+                if let Some(Ok(answer)) = asked.answer()
+                    && answer.reply != value.as_bytes()
+                {
+                    let seen = answer.reply;
+                    self.fail(&format!("a read of {name} sees {seen:?}, acknowledged was {value}"));
+                }
+            }
+        }
+    }
+}
+
+impl Doing {
+    fn is_over(&self) -> bool {
+        match self {
+            Doing::Resting { .. } => false,
+            Doing::Writing { asked, .. } => asked.is_over(),
+            Doing::Reading { asked, .. } => asked.is_over(),
+        }
+    }
+}

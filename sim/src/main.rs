@@ -1,0 +1,82 @@
+//! `quorate-sim`: runs scenarios by name and seed.
+//!
+//! `quorate-sim list`, `quorate-sim run NAME --seed N`, `quorate-sim sweep NAME --seeds COUNT`.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use quorate_sim::scenarios::{self, Scenario};
+
+const USAGE: &str = "usage: quorate-sim list | run NAME --seed N | sweep NAME|all --seeds COUNT";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words[..] {
+        ["list"] => {
+            scenarios::ALL.iter().for_each(|scenario| println!("{}", scenario.name));
+            ExitCode::SUCCESS
+        }
+        ["run", name, "--seed", seed] => match (scenarios::by_name(name), number(seed)) {
+            (Some(scenario), Some(seed)) => run(scenario, seed),
+            (None, _) | (_, None) => usage(),
+        },
+        ["sweep", name, "--seeds", count] => match (named(name), number(count)) {
+            (chosen, Some(count)) if !chosen.is_empty() => {
+                let worst = chosen.into_iter().map(|scenario| sweep(scenario, count)).sum::<u64>();
+                if worst == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            }
+            _ => usage(),
+        },
+        _ => usage(),
+    }
+}
+
+fn usage() -> ExitCode {
+    eprintln!("{USAGE}");
+    ExitCode::from(2)
+}
+
+fn number(text: &str) -> Option<u64> {
+    match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16).ok(),
+        None => text.parse().ok(),
+    }
+}
+
+fn named(name: &str) -> Vec<Scenario> {
+    match name {
+        "all" => scenarios::ALL.to_vec(),
+        _ => scenarios::by_name(name).into_iter().collect(),
+    }
+}
+
+fn run(scenario: Scenario, seed: u64) -> ExitCode {
+    match scenario.run(seed) {
+        Ok(report) => {
+            println!("{report:#?}");
+            ExitCode::SUCCESS
+        }
+        Err(text) => {
+            eprintln!("{text}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs seeds 1 to `count`; returns how many failed.
+fn sweep(scenario: Scenario, count: u64) -> u64 {
+    let began = Instant::now();
+    let mut failed_count = 0;
+    for seed in 1..=count {
+        if let Err(text) = scenario.run(seed) {
+            failed_count += 1;
+            let lines: Vec<&str> = text.lines().take(3).collect();
+            println!("seed {seed}: {}", lines.join(" | "));
+        }
+    }
+    let per_minute = count as f64 * 60.0 / began.elapsed().as_secs_f64();
+    let name = scenario.name;
+    println!("{name}: {count} seeds, {failed_count} failed, {per_minute:.0} seeds per minute");
+    failed_count
+}

@@ -1,0 +1,64 @@
+//! Stories with an outcome, each a plain function of a seed.
+//!
+//! The tests run each with a few fixed seeds and sweep many on request; the `quorate-sim` program
+//! runs one by name with any seed.
+//!
+//! Read next: any of them, then `cluster/` for the words they are told in.
+
+mod half_partition;
+mod leader_crash;
+mod power_cut_in_commit;
+mod soak;
+
+pub use soak::{Size, Soaked, soak};
+
+use std::panic::{self, AssertUnwindSafe};
+
+use crate::cluster::{Report, name_scenario};
+use crate::world::run_isolated;
+
+/// A story and its name on the command line.
+#[derive(Clone, Copy, Debug)]
+pub struct Scenario {
+    /// As in `quorate-sim run NAME`.
+    pub name: &'static str,
+    /// Tells it; panics if a promise does not hold.
+    pub tell: fn(u64) -> Report,
+}
+
+/// Every scenario.
+pub const ALL: [Scenario; 3] = [
+    Scenario { name: "leader_crash", tell: leader_crash::the_leader_crashes_and_comes_back },
+    Scenario { name: "half_partition", tell: half_partition::half_of_the_cluster_is_cut_off },
+    Scenario {
+        name: "power_cut_in_commit",
+        tell: power_cut_in_commit::the_power_fails_in_the_middle_of_a_commit,
+    },
+];
+
+/// The scenario of that name.
+pub fn by_name(name: &str) -> Option<Scenario> {
+    ALL.into_iter().find(|scenario| scenario.name == name)
+}
+
+impl Scenario {
+    /// Tells it with this seed, on a thread of its own. The error is what a reader needs to find
+    /// out what went wrong: the line to repeat it, the reason, the last events.
+    pub fn run(self, seed: u64) -> Result<Report, String> {
+        let Scenario { name, tell } = self;
+        let told = panic::catch_unwind(AssertUnwindSafe(|| {
+            run_isolated(move || {
+                name_scenario(name);
+                tell(seed)
+            })
+        }));
+        told.map_err(|panicked| {
+            let text = panicked
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or_else(|| panicked.downcast_ref::<&str>().copied())
+                .unwrap_or("a panic without text");
+            format!("cargo run -p quorate-sim -- run {name} --seed {seed}\n{text}")
+        })
+    }
+}

@@ -1,0 +1,46 @@
+//! Power cut in the middle of a commit.
+
+use crate::cluster::{Cluster, Report, Workload};
+
+/// The leader's power fails in the middle of a write to its disk, then a replica's, then that of
+/// all three at once. Each comes back with what it had synced, and nothing that was acknowledged
+/// is missing.
+pub(super) fn the_power_fails_in_the_middle_of_a_commit(seed: u64) -> Report {
+    let mut cluster = Cluster::of(3).seed(seed);
+    let blue = cluster.write("colour", "blue").acked_within_ms(2_000);
+    cluster.start_writers(Workload::default());
+    cluster.run_for_ms(1_000 + seed % 97);
+
+    let leader = cluster.leader();
+    cluster.cut_power_in_commit(&leader, 1 + seed % 29);
+    cluster.within_ms(3_000).another_leads(&[&leader]);
+    cluster.write("while_away", "yes").acked_within_ms(3_000);
+    cluster.restore_power(&[&leader]);
+    cluster.run_for_ms(1_000);
+
+    let leader = cluster.leader();
+    let names = cluster.names();
+    let replica = names.iter().find(|name| **name != leader).expect("three nodes have a replica");
+    cluster.cut_power_in_commit(replica, 1 + seed % 31);
+    cluster.run_for_ms(700);
+    cluster.restore_power(&[replica]);
+    cluster.run_for_ms(1_000);
+
+    let leader = cluster.leader();
+    cluster.cut_power_in_commit(&leader, 1 + seed % 37);
+    let rest: Vec<&str> = names.iter().map(String::as_str).filter(|name| *name != leader).collect();
+    cluster.cut_power(&rest);
+    cluster.run_for_ms(300);
+    let all: Vec<&str> = names.iter().map(String::as_str).collect();
+    cluster.restore_power(&all);
+
+    cluster.within_ms(5_000).one_leads();
+    cluster.write("size", "large").acked_within_ms(5_000);
+    cluster.run_for_ms(1_000);
+    cluster.stop_writers();
+    cluster.within_ms(10_000).one_leader_and_equal_logs();
+    cluster.read("colour").sees(&blue);
+    let report = cluster.check_invariants();
+    assert!(report.acknowledged_count > 50, "the clients hardly wrote: {report:?}");
+    report
+}
