@@ -186,6 +186,10 @@ pub struct ClusterSettings {
     /// other than loopback are then allowed without TLS. No settings file can set it.
     #[serde(skip)]
     pub is_network_private: bool,
+    /// Set by a program: so many of `members`, from the first on, found the cluster; the others
+    /// wait until they are added. `None`: all of them. No settings file can set it.
+    #[serde(skip)]
+    pub founders_count: Option<usize>,
 }
 
 /// `[api]`.
@@ -260,7 +264,14 @@ impl ClusterSettings {
             write_timeout_ms: write_timeout_ms(),
             snapshot_entries_count: snapshot_entries_count(),
             is_network_private: false,
+            founders_count: None,
         }
+    }
+
+    /// The members that found the cluster, in the order that gives them their ids.
+    pub fn founders(&self) -> &[MemberSettings] {
+        let count = self.founders_count.unwrap_or(self.members.len());
+        &self.members[..count.clamp(1, self.members.len())]
     }
 
     /// `duration_ms` on the slowest clock, rounded up, in milliseconds of the fastest.

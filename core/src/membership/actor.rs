@@ -57,7 +57,7 @@ impl MembershipActor {
             env: env.clone(),
             link,
             outside,
-            state: Membership::new(node, settings.members.clone()),
+            state: Membership::new(node, settings.founders().to_vec()),
             gossip,
             waiting: BTreeMap::new(),
             requests_count: 0,

@@ -26,6 +26,8 @@ use crate::replication::{ConsensusReport, RaftRole};
 /// How long roster and consensus must have been still before an elected node looks for a change
 /// that was interrupted: what it has not applied yet would look like one.
 const STILL_MS: u64 = 2_000;
+/// Pause before founding is tried again: a leader that was just elected may not write yet.
+const FOUND_AGAIN_MS: u64 = 100;
 
 /// What the state machine is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -251,7 +253,12 @@ impl Membership {
         out: &mut Vec<Effect>,
     ) {
         // What was refused is not tried again at once, and what was done is applied by then.
-        self.repair_at = now.plus_ms(STILL_MS);
+        // Founding alone is not put off by what others ask for, which it would make possible.
+        let is_asked = self.change.as_ref().is_some_and(|change| change.request.is_some());
+        if !(is_asked && self.roster.is_empty()) {
+            let wait_ms = if self.roster.is_empty() { FOUND_AGAIN_MS } else { STILL_MS };
+            self.repair_at = now.plus_ms(wait_ms);
+        }
         match (&mut self.change, outcome) {
             (None, Ok(_) | Err(_)) => {}
             (Some(change), Ok(outcome)) => {

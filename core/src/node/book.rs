@@ -54,11 +54,6 @@ impl AddressBook {
         }
     }
 
-    /// Everyone, ascending.
-    pub(crate) fn all(&self) -> Vec<(NodeId, MemberSettings)> {
-        self.lock().iter().map(|(id, member)| (*id, member.clone())).collect()
-    }
-
     /// All places of a node.
     pub(crate) fn place(&self, of: NodeId) -> Option<MemberSettings> {
         self.lock().get(&of).cloned()

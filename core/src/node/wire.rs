@@ -1,5 +1,6 @@
 //! Wiring: four actors made and introduced to each other. It decides nothing.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use super::start::Opened;
 use super::{Inner, NodeHandle, StartError};
 use crate::config::Settings;
 use crate::heartbeat::{HeartbeatActor, Reports as PulseReports};
+use crate::ids::NodeId;
 use crate::leader::actor::{Commands, LeaderActor};
 use crate::leader::{Leadership, RecordApplied};
 use crate::link::Link;
@@ -91,7 +93,8 @@ pub(super) async fn run(
 ) -> Result<NodeHandle, StartError> {
     let Opened { own, log, snapshots, applied, consensus: listener, link, api } = opened;
     let book = AddressBook::new(&settings);
-    let founders = book.all().into_iter().map(|(id, _)| id).collect();
+    let founders_count = settings.cluster.founders().len() as u64;
+    let founders: BTreeSet<NodeId> = (1..=founders_count).map(NodeId).collect();
     let common = Common { env, settings, own, book, link, tasks: Tasks::default() };
     let contexts =
         Contexts { leader: Context::new(), membership: Context::new(), heartbeat: Context::new() };
@@ -131,7 +134,9 @@ pub(super) async fn run(
     common.serve_api(api, &handle);
     #[cfg(not(feature = "api"))]
     drop(api);
-    consensus.found(founders).await.map_err(refused)?;
+    if founders.contains(&common.own.identity.node) {
+        consensus.found(founders).await.map_err(refused)?;
+    }
     let (node, boot_count) = (common.own.identity.node, common.own.boot_count);
     tracing::info!(%node, boot_count, "node started");
     Ok(handle)

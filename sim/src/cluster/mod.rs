@@ -11,6 +11,7 @@
 
 mod ask;
 mod faults;
+mod members;
 mod node;
 mod register;
 mod setup;

@@ -96,7 +96,7 @@ impl Setup {
     }
 }
 
-fn member(number: u8) -> MemberSettings {
+pub(super) fn member(number: u8) -> MemberSettings {
     let address = IpAddr::V4(Ipv4Addr::new(10, 0, 0, number));
     MemberSettings::at(&format!("n{number}"), address)
 }

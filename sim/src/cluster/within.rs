@@ -58,13 +58,20 @@ impl Within<'_> {
 
     /// One node may act, every node runs, and all have executed the same commands.
     pub fn one_leader_and_equal_logs(self) {
+        self.one_leader_and_equal_logs_without(&[]);
+    }
+
+    /// The same, of all nodes but these.
+    pub fn one_leader_and_equal_logs_without(self, names: &[&str]) {
         let history = self.cluster.history.clone();
-        let count = self.cluster.nodes.len();
+        let without = self.cluster.places(names);
+        let places: Vec<usize> =
+            (0..self.cluster.nodes.len()).filter(|at| !without.contains(at)).collect();
         self.wait("not every node has executed the same commands under one leader", |seen| {
-            let first = history.reached(0);
+            let first = history.reached(places[0]);
+            let runs = |at: &usize| seen.iter().any(|node| node.at == *at);
             acting(seen).is_some()
-                && seen.len() == count
-                && (1..count).all(|at| history.reached(at) == first)
+                && places.iter().all(|at| runs(at) && history.reached(*at) == first)
         });
     }
 

@@ -7,6 +7,7 @@
 
 mod half_partition;
 mod leader_crash;
+mod members_change;
 mod power_cut_in_commit;
 mod soak;
 
@@ -27,9 +28,10 @@ pub struct Scenario {
 }
 
 /// Every scenario.
-pub const ALL: [Scenario; 3] = [
+pub const ALL: [Scenario; 4] = [
     Scenario { name: "leader_crash", tell: leader_crash::the_leader_crashes_and_comes_back },
     Scenario { name: "half_partition", tell: half_partition::half_of_the_cluster_is_cut_off },
+    Scenario { name: "members_change", tell: members_change::two_members_join_and_one_leaves },
     Scenario {
         name: "power_cut_in_commit",
         tell: power_cut_in_commit::the_power_fails_in_the_middle_of_a_commit,

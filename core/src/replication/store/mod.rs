@@ -45,8 +45,8 @@ pub enum StoreError {
     },
     /// The content is damaged.
     #[error(
-        "Q1404 {path} is damaged: {detail}; nothing was changed; move the data directory away \
-         and let this node join anew",
+        "Q1404 {path} is damaged: {detail}; nothing was changed; keep this node stopped and its \
+         data as it is, the others go on without it",
         path = path.display()
     )]
     Damaged {
