@@ -90,6 +90,7 @@ fn files_functions_and_lines_end() {
     check("file size", "core/src/a.rs", &(lines(500) + "\n\n"), &[]);
     check("file size", "core/src/a/actor.rs", &lines(201), &[1]);
     check("file size", "core/src/a/actor.rs", &lines(200), &[]);
+    check("file size", "tests/run", &lines(61), &[1]);
     check("function size", "core/src/a.rs", &format!("\nfn f() {{\n{}}}\n", lines(59)), &[2]);
     check("function size", "core/src/a.rs", &format!("\nfn f() {{\n{}}}\n", lines(58)), &[]);
     check("line length", "core/src/a.rs", &format!("\n//{}\n", "é".repeat(99)), &[2]);

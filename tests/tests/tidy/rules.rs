@@ -10,6 +10,8 @@ use crate::source::{File, Token, Tree, is_word};
 
 const FILE_LINES_COUNT_MAX: usize = 500;
 const ACTOR_LINES_COUNT_MAX: usize = 200;
+/// Of `tests/run`: what it does must be seen at a glance.
+const RUN_LINES_COUNT_MAX: usize = 60;
 const FUNCTION_LINES_COUNT_MAX: usize = 60;
 const LINE_COLUMNS_COUNT_MAX: usize = 100;
 
@@ -169,9 +171,12 @@ fn header(tree: &Tree) -> Vec<Violation> {
 fn file_size(tree: &Tree) -> Vec<Violation> {
     let advice = "part it along a decision that it makes";
     let mut findings = Findings::of("file size", advice);
-    for file in tree.rust() {
-        let is_actor = file.name() == "actor.rs";
-        let limit = if is_actor { ACTOR_LINES_COUNT_MAX } else { FILE_LINES_COUNT_MAX };
+    for file in tree.files.iter().filter(|file| file.is_rust() || file.path == "tests/run") {
+        let limit = match file.name() {
+            "actor.rs" => ACTOR_LINES_COUNT_MAX,
+            "run" => RUN_LINES_COUNT_MAX,
+            _ => FILE_LINES_COUNT_MAX,
+        };
         let count = file.text.lines().filter(|line| !line.trim().is_empty()).count();
         if count > limit {
             findings.add(&file.path, 1, format!("{count} lines, at most {limit} are allowed"));

@@ -153,7 +153,10 @@ impl Tree {
                 let name = entry.file_name().to_string_lossy().into_owned();
                 if path.is_dir() && !name.starts_with('.') && name != "target" {
                     folders.push(path);
-                } else if [".rs", ".md", ".toml"].iter().any(|end| name.ends_with(end)) {
+                } else if [".rs", ".md", ".toml", "/run"]
+                    .iter()
+                    .any(|end| format!("/{name}").ends_with(end))
+                {
                     let text = fs::read_to_string(&path).expect("source is UTF-8");
                     let path = path.strip_prefix(root).expect("it is below the root");
                     files.push(File::new(&path.to_string_lossy(), &text));
