@@ -53,7 +53,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             let cpu_per_1000 = cpu * share / count as f64 * 1_000.0;
             let (p50, p99) = (at(50), at(99));
             println!(
-                "{name:6} {clients_count:8} {per_second:9.0} {p50:8.2} {p99:8.2} {cpu_per_1000:16.3}"
+                "{name:6} {clients_count:8} {per_second:9.0} {p50:8.2} {p99:8.2} \
+                 {cpu_per_1000:16.3}"
             );
         }
     }
