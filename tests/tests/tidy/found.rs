@@ -191,7 +191,8 @@ fn a_code_has_one_meaning_and_one_row() {
 #[test]
 fn lists_are_complete() {
     assert_eq!(places("glossary", &[("GLOSSARY.md", GLOSSARY)]).len(), 9);
-    let config = "pub struct NodeSettings {\n    pub name: String,\n    pub data_dir: PathBuf,\n    #[serde(skip)]\n    pub inner: u8,\n}\n";
+    let config = "pub struct NodeSettings {\n    pub name: String,\n    pub data_dir: PathBuf,\n\
+                  \x20   #[serde(skip)]\n    pub inner: u8,\n}\n";
     let page = "| `name` | its name |\n";
     let files = [("core/src/config.rs", config), ("docs/settings.md", page)];
     assert_eq!(places("settings", &files), ["core/src/config.rs:3"]);
