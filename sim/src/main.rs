@@ -1,13 +1,14 @@
 //! `quorate-sim`: runs scenarios by name and seed.
 //!
-//! `quorate-sim list`, `quorate-sim run NAME --seed N`, `quorate-sim sweep NAME --seeds COUNT`.
+//! `quorate-sim list`, `run NAME --seed N`, `sweep NAME|all --seeds COUNT`, and
+//! `soak NODES MINUTES`: ten writes per second for so long, with the size of everything printed.
 
 use std::process::ExitCode;
 use std::time::Instant;
 
 use quorate_sim::scenarios::{self, Scenario};
 
-const USAGE: &str = "usage: quorate-sim list | run NAME --seed N | sweep NAME|all --seeds COUNT";
+const USAGE: &str = "usage: quorate-sim list | run NAME --seed N | sweep NAME|all --seeds COUNT | soak NODES MINUTES";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -28,8 +29,20 @@ fn main() -> ExitCode {
             }
             _ => usage(),
         },
+        ["soak", nodes_count, minutes] => match (nodes_count.parse(), number(minutes)) {
+            (Ok(nodes_count), Some(minutes)) => soak(nodes_count, minutes),
+            (Err(_), _) | (_, None) => usage(),
+        },
         _ => usage(),
     }
+}
+
+fn soak(nodes_count: u8, minutes: u64) -> ExitCode {
+    let soaked = scenarios::soak(nodes_count, minutes * 60_000, 1);
+    soaked.sizes.iter().for_each(|size| println!("{size:?}"));
+    println!("{:?}", soaked.report);
+    println!("{:.0} simulated seconds per wall second", soaked.rate);
+    ExitCode::SUCCESS
 }
 
 fn usage() -> ExitCode {

@@ -1,1 +1,131 @@
 //! Checkers see what they look for, and nothing else.
+
+use std::collections::BTreeMap;
+
+use quorate_core::ids::{FencingToken, Generation, LogIndex, NodeId, Term};
+use quorate_core::leader::Leadership;
+use quorate_core::ports::Now;
+use quorate_core::replication::RaftRole;
+use quorate_core::{SnapshotJob, StateMachine};
+
+use super::*;
+
+/// A node elected in `term`; acting if it has the lease.
+fn seen(node: u64, term: u64, may_act: bool) -> Seen {
+    let term = Term::new(Generation(0), term);
+    let unknown = Leadership::unknown(NodeId(node), Now::default());
+    let token = may_act.then_some(FencingToken(term));
+    let leadership = Leadership { term, role: RaftRole::Elected, token, ..unknown };
+    Seen { at: node as usize - 1, leadership, may_act }
+}
+
+fn wrong(checker: &mut dyn Checker, at_once: &[Seen]) -> String {
+    checker.check(at_once).err().unwrap_or_default()
+}
+
+#[test]
+fn two_that_act_at_once_are_seen_and_one_after_the_other_is_not() {
+    let mut checker = OneActs;
+    assert_eq!(wrong(&mut checker, &[seen(1, 4, true), seen(2, 5, false)]), "");
+    assert_eq!(wrong(&mut checker, &[seen(1, 4, false), seen(2, 5, true)]), "");
+    let both = [seen(1, 4, true), seen(2, 5, true)];
+    let text = "n1 with token 0.4 and n2 with token 0.5 may act at once";
+    assert_eq!(wrong(&mut checker, &both), text);
+}
+
+#[test]
+fn a_second_winner_of_a_term_is_seen_however_late() {
+    let mut checker = OneElectedPerTerm::default();
+    assert_eq!(wrong(&mut checker, &[seen(1, 4, false)]), "");
+    assert_eq!(wrong(&mut checker, &[seen(2, 5, false), seen(1, 4, false)]), "");
+    assert_eq!(wrong(&mut checker, &[seen(3, 4, false)]), "term 0.4 elected n1 and n3");
+}
+
+#[test]
+fn a_token_that_goes_back_or_is_shared_is_seen() {
+    let mut checker = TokensGrow::default();
+    assert_eq!(wrong(&mut checker, &[seen(1, 4, true)]), "");
+    assert_eq!(wrong(&mut checker, &[seen(2, 4, true)]), "n1 and n2 have the same token 0.4");
+    assert_eq!(wrong(&mut checker, &[seen(2, 5, true)]), "");
+    assert_eq!(wrong(&mut checker, &[seen(1, 4, true)]), "n1 acts with 0.4 after n2 had 0.5");
+}
+
+/// Says how many commands it has executed, and starts anywhere.
+struct Count(u8);
+
+impl StateMachine for Count {
+    fn apply(&mut self, _index: LogIndex, _command: &[u8]) -> bytes::Bytes {
+        self.0 += 1;
+        vec![self.0].into()
+    }
+
+    fn query(&self, _query: &[u8]) -> bytes::Bytes {
+        vec![self.0].into()
+    }
+
+    fn snapshot(&self) -> SnapshotJob {
+        let state = vec![self.0];
+        Box::new(move || state.into())
+    }
+
+    fn restore(&mut self, snapshot: &[u8]) -> Result<(), quorate_core::codec::CodecError> {
+        self.0 = snapshot[0];
+        Ok(())
+    }
+}
+
+#[test]
+fn nodes_with_other_commands_or_answers_at_one_index_are_seen() {
+    let told = |commands: &[(u64, &[u8])], start: u8| {
+        let history = History::default();
+        let mut one = Recorded::new(Box::new(Count(0)), 0, history.clone());
+        let mut other = Recorded::new(Box::new(Count(start)), 1, history.clone());
+        one.apply(LogIndex(3), b"a");
+        one.apply(LogIndex(5), b"b");
+        for (index, command) in commands {
+            other.apply(LogIndex(*index), command);
+        }
+        history.violation()
+    };
+    assert_eq!(told(&[(3, b"a"), (5, b"b"), (6, b"c")], 0), None);
+    assert_eq!(told(&[(3, b"a")], 0), None, "one that is behind");
+    assert!(told(&[(3, b"a"), (5, b"x")], 0).is_some(), "another command");
+    assert!(told(&[(5, b"b")], 0).is_some(), "one command is missing before");
+    assert!(told(&[(3, b"a")], 9).is_some(), "another answer");
+}
+
+#[test]
+fn a_node_that_starts_from_a_snapshot_goes_on_where_it_was_taken() {
+    let history = History::default();
+    let mut one = Recorded::new(Box::new(Count(0)), 0, history.clone());
+    one.apply(LogIndex(3), b"a");
+    let snapshot = (one.snapshot())();
+    one.apply(LogIndex(5), b"b");
+
+    let mut other = Recorded::new(Box::new(Count(0)), 1, history.clone());
+    other.restore(&snapshot).unwrap();
+    assert_eq!(history.reached(1).0, LogIndex(3));
+    other.apply(LogIndex(5), b"b");
+    assert_eq!(history.reached(1), history.reached(0));
+    assert_eq!(history.violation(), None);
+    assert!(other.restore(&[1, 2, 3]).is_err());
+}
+
+#[test]
+fn the_ledger_misses_what_was_acknowledged_and_finds_what_was_refused() {
+    let mut ledger = Ledger::default();
+    ledger.acknowledged("a", "1");
+    ledger.unknown("b", "2");
+    ledger.refused("c");
+    ledger.acknowledged("d", "3");
+    ledger.unknown("d", "4");
+    let verdict = |pairs: &[(&str, &str)]| {
+        let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        ledger.check("n1", &pairs.collect::<BTreeMap<_, _>>())
+    };
+    assert!(verdict(&[("a", "1"), ("d", "3")]).is_ok());
+    assert!(verdict(&[("a", "1"), ("b", "2"), ("d", "4")]).is_ok(), "unknown may be there");
+    assert!(verdict(&[("d", "3")]).is_err(), "an acknowledged write is missing");
+    assert!(verdict(&[("a", "0"), ("d", "3")]).is_err(), "it has another value");
+    assert!(verdict(&[("a", "1"), ("c", "9"), ("d", "3")]).is_err(), "a refused one is there");
+}

@@ -1,1 +1,89 @@
-//! The verbs do what they say.
+//! The verbs do what they say, on whole nodes.
+
+use super::*;
+use crate::world::run_isolated;
+
+/// The text with which a run fails.
+fn failure(run: fn()) -> String {
+    let panicked = std::panic::catch_unwind(|| run_isolated(run)).expect_err("the run must fail");
+    panicked.downcast_ref::<String>().cloned().unwrap_or_default()
+}
+
+#[test]
+fn a_write_is_acknowledged_and_read_at_every_node() {
+    run_isolated(|| {
+        let mut cluster = Cluster::of(3).seed(1);
+        let blue = cluster.write("colour", "blue").acked_within_ms(2_000);
+        cluster.read("colour").sees(&blue);
+        cluster.within_ms(2_000).one_leader_and_equal_logs();
+        for name in cluster.names() {
+            let seen = cluster.stale_read(&name, "colour".into());
+            assert_eq!(seen.as_deref(), Some(b"blue".as_slice()), "{name}");
+        }
+        assert_eq!(cluster.check_invariants().acknowledged_count, 1);
+    });
+}
+
+#[test]
+fn a_frozen_leader_is_replaced_and_comes_back_as_a_replica() {
+    run_isolated(|| {
+        let mut cluster = Cluster::of(3).seed(2);
+        let leader = cluster.leader();
+        cluster.freeze(&[&leader]);
+        cluster.within_ms(3_000).another_leads(&[&leader]);
+        let while_frozen = cluster.write("while", "frozen").acked_within_ms(5_000);
+        cluster.thaw(&[&leader]);
+        cluster.within_ms(5_000).one_leader_and_equal_logs();
+        cluster.read("while").sees(&while_frozen);
+        cluster.check_invariants();
+    });
+}
+
+#[test]
+fn a_majority_without_power_leaves_nobody_who_leads_or_acknowledges() {
+    run_isolated(|| {
+        let mut cluster = Cluster::of(3).seed(3);
+        let leader = cluster.leader();
+        let names = cluster.names();
+        let last = names.iter().find(|name| **name != leader).expect("a replica").clone();
+        let others: Vec<&str> =
+            names.iter().map(String::as_str).filter(|name| *name != last).collect();
+        cluster.cut_power(&others);
+        cluster.within_ms(1_500).nobody_leads();
+        cluster.write("colour", "red").not_acked_within_ms(6_000);
+        cluster.restore_power(&others);
+        cluster.within_ms(5_000).one_leader_and_equal_logs();
+        cluster.check_invariants();
+    });
+}
+
+#[test]
+fn a_promise_that_does_not_hold_ends_the_run_with_its_seed_and_the_last_events() {
+    let text = failure(|| {
+        let mut cluster = Cluster::of(1).seed(4);
+        cluster.within_ms(100).nobody_leads();
+    });
+    let first = text.lines().next().unwrap_or_default();
+    assert!(first.contains("within 100 ms: somebody may still act"), "{text}");
+    assert!(text.contains("again: seed 4"), "{text}");
+    assert!(text.contains("node started"), "{text}");
+}
+
+#[test]
+fn a_read_that_misses_an_acknowledged_write_ends_the_run() {
+    let text = failure(|| {
+        let mut cluster = Cluster::of(1).seed(5);
+        cluster.write("colour", "blue").acked_within_ms(2_000);
+        cluster.read("colour").sees(&Acked { value: "red".to_owned() });
+    });
+    assert!(text.contains("a read of colour sees \"blue\", not \"red\""), "{text}");
+}
+
+#[test]
+fn a_write_that_is_too_large_is_refused_with_its_code() {
+    run_isolated(|| {
+        let mut cluster = Cluster::of(1).seed(6);
+        cluster.write("colour", &"b".repeat(3 << 20)).refused(Code::TooLarge);
+        cluster.check_invariants();
+    });
+}

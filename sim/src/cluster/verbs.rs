@@ -50,7 +50,7 @@ impl Code {
 /// A write that was acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Acked {
-    value: String,
+    pub(super) value: String,
 }
 
 /// A write that waits for what must come of it.

@@ -10,6 +10,7 @@ mod leader_crash;
 mod members_change;
 mod power_cut_in_commit;
 mod soak;
+mod storm;
 
 pub use soak::{Size, Soaked, soak};
 
@@ -36,6 +37,7 @@ pub const ALL: [Scenario; 4] = [
         name: "power_cut_in_commit",
         tell: power_cut_in_commit::the_power_fails_in_the_middle_of_a_commit,
     },
+    Scenario { name: "storm", tell: storm::a_storm_of_every_fault_passes },
 ];
 
 /// The scenario of that name.

@@ -1,0 +1,83 @@
+//! Every kind of fault in any order, then calm.
+
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+
+use crate::cluster::{Cluster, Report, Workload};
+
+/// How a node fares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fares {
+    Well,
+    Down,
+    Frozen,
+}
+
+/// Three or five nodes crash, lose power, freeze and are cut off, as the seed wills, while clients
+/// write. When the storm is over they agree, and nothing that was acknowledged is missing.
+pub(super) fn a_storm_of_every_fault_passes(seed: u64) -> Report {
+    let mut dice = SmallRng::seed_from_u64(seed ^ 0x0073_746f_726d);
+    let nodes_count = if dice.random_bool(0.5) { 3 } else { 5 };
+    // Few entries between snapshots, so that nodes come back by snapshot, too.
+    let setup = Cluster::of(nodes_count).tune(|cluster| cluster.snapshot_entries_count = 100);
+    let mut cluster = setup.seed(seed);
+    cluster.start_writers(Workload { writers_count: 4, pause_ms: 20, ..Workload::default() });
+    let names = cluster.names();
+    let mut fares = vec![Fares::Well; names.len()];
+    // Each run switches some kinds off.
+    let kinds: Vec<u32> = (0..4).filter(|_| dice.random_bool(0.7)).collect();
+
+    for _ in 0..dice.random_range(10..30) {
+        cluster.run_for_ms(dice.random_range(20..800));
+        let at = dice.random_range(0..names.len());
+        let name = names[at].as_str();
+        let kind = kinds.get(dice.random_range(0..4)).copied();
+        fares[at] = match (fares[at], kind) {
+            (Fares::Down, _) => {
+                cluster.restart(&[name]);
+                Fares::Well
+            }
+            (Fares::Frozen, _) => {
+                cluster.thaw(&[name]);
+                Fares::Well
+            }
+            (Fares::Well, Some(0)) => {
+                cluster.crash(&[name]);
+                Fares::Down
+            }
+            (Fares::Well, Some(1)) => {
+                cluster.cut_power(&[name]);
+                Fares::Down
+            }
+            (Fares::Well, Some(2)) => {
+                cluster.freeze(&[name]);
+                Fares::Frozen
+            }
+            (Fares::Well, Some(_)) => {
+                let other = names[dice.random_range(0..names.len())].as_str();
+                if dice.random_bool(0.5) {
+                    cluster.partition(&[name, other]);
+                } else {
+                    cluster.heal();
+                }
+                Fares::Well
+            }
+            (Fares::Well, None) => Fares::Well,
+        };
+    }
+
+    cluster.heal();
+    for (name, fare) in names.iter().zip(fares) {
+        match fare {
+            Fares::Well => {}
+            Fares::Down => cluster.restart(&[name]),
+            Fares::Frozen => cluster.thaw(&[name]),
+        }
+    }
+    cluster.within_ms(10_000).one_leads();
+    let calm = cluster.write("weather", "calm").acked_within_ms(10_000);
+    cluster.stop_writers();
+    cluster.within_ms(15_000).one_leader_and_equal_logs();
+    cluster.read("weather").sees(&calm);
+    cluster.check_invariants()
+}

@@ -1,0 +1,130 @@
+//! Whole nodes in the simulated world: the scenarios, their determinism, and how fast they run.
+//!
+//! By environment: `QUORATE_SEEDS=200` sweeps that many seeds of each scenario instead of a few;
+//! `QUORATE_SOAK_MINUTES=1440` makes the long run last a simulated day.
+
+use std::time::Instant;
+
+use quorate_sim::cluster::{Cluster, Report, Workload};
+use quorate_sim::run_isolated;
+use quorate_sim::scenarios::{self, Scenario, soak};
+use quorate_sim::world::LinkSettings;
+
+/// Seeds that every test run tries.
+const FIXED_SEEDS: [u64; 3] = [1, 7, 1_001];
+
+fn number_from_environment(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
+}
+
+fn tell(name: &str) {
+    let scenario = scenarios::by_name(name).expect("the scenario is listed");
+    let seeds: Vec<u64> = match number_from_environment("QUORATE_SEEDS") {
+        Some(count) => (1..=count).collect(),
+        None => FIXED_SEEDS.to_vec(),
+    };
+    let began = Instant::now();
+    let failures: Vec<String> = seeds.iter().filter_map(|seed| scenario.run(*seed).err()).collect();
+    let per_minute = seeds.len() as f64 * 60.0 / began.elapsed().as_secs_f64();
+    println!("{name}: {} seeds, {per_minute:.0} per minute", seeds.len());
+    assert!(failures.is_empty(), "{} failed; the first:\n{}", failures.len(), failures[0]);
+}
+
+#[test]
+fn the_leader_crashes_and_comes_back() {
+    tell("leader_crash");
+}
+
+#[test]
+fn half_of_the_cluster_is_cut_off() {
+    tell("half_partition");
+}
+
+#[test]
+fn the_power_fails_in_the_middle_of_a_commit() {
+    tell("power_cut_in_commit");
+}
+
+#[test]
+fn a_storm_of_every_fault_passes() {
+    tell("storm");
+}
+
+#[test]
+fn every_scenario_is_told_the_same_way_twice() {
+    for scenario in scenarios::ALL {
+        assert_eq!(told(scenario, 5), told(scenario, 5), "{}", scenario.name);
+        assert_ne!(told(scenario, 5).event_hash, told(scenario, 6).event_hash, "another seed");
+    }
+}
+
+fn told(scenario: Scenario, seed: u64) -> Report {
+    scenario.run(seed).unwrap_or_else(|text| panic!("{text}"))
+}
+
+/// Set in the other process, which prints its report instead of comparing it.
+const OTHER_PROCESS: &str = "QUORATE_SIMULATION_PRINTS_REPORT";
+
+#[test]
+fn another_process_tells_every_scenario_the_same_way() {
+    let reports: Vec<Report> =
+        scenarios::ALL.into_iter().map(|scenario| told(scenario, 11)).collect();
+    let line = format!("reports {reports:?}");
+    if std::env::var_os(OTHER_PROCESS).is_some() {
+        println!("{line}");
+        return;
+    }
+    let output = std::process::Command::new(std::env::current_exe().expect("this test is a file"))
+        .args(["--exact", "another_process_tells_every_scenario_the_same_way", "--nocapture"])
+        .env(OTHER_PROCESS, "1")
+        .output()
+        .expect("this test can be run again");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains(&line), "here {line}, there {text}");
+}
+
+fn quiet_run(latency_us_max: u64) -> Report {
+    run_isolated(move || {
+        let links = LinkSettings { latency_us_max, ..LinkSettings::default() };
+        let mut cluster = Cluster::of(3).links(links).seed(1);
+        cluster.start_writers(Workload::default());
+        cluster.run_for_ms(2_000);
+        cluster.stop_writers();
+        cluster.within_ms(5_000).one_leader_and_equal_logs();
+        cluster.check_invariants()
+    })
+}
+
+#[test]
+fn one_changed_latency_gives_another_run() {
+    assert_eq!(quiet_run(1_200), quiet_run(1_200));
+    assert_ne!(quiet_run(1_200).event_hash, quiet_run(1_201).event_hash);
+}
+
+/// The floor leaves room for a busy machine and for a build without optimisation; the figure that
+/// counts is the one printed by a release build on an idle machine.
+#[test]
+fn five_whole_nodes_run_faster_than_time() {
+    let soaked = soak(5, 60_000, 1);
+    let Report { acknowledged_count, events_count, .. } = soaked.report;
+    println!("{:.0} simulated seconds per wall second, {events_count} events", soaked.rate);
+    assert!(acknowledged_count > 400, "{acknowledged_count} writes are not ten per second");
+    assert!(soaked.rate > 2.0, "{} simulated seconds per wall second", soaked.rate);
+}
+
+#[test]
+fn a_long_run_stays_bounded() {
+    let minutes = number_from_environment("QUORATE_SOAK_MINUTES").unwrap_or(20);
+    let soaked = soak(3, minutes * 60_000, 1);
+    for size in &soaked.sizes {
+        println!("{size:?}");
+    }
+    println!("{:.0} simulated seconds per wall second", soaked.rate);
+    // From the middle on every table and file has reached its usual size.
+    let (middle, last) = (soaked.sizes[soaked.sizes.len() / 2], soaked.sizes[19]);
+    assert!(last.disk_bytes <= middle.disk_bytes * 2, "the disk grows: {middle:?}, {last:?}");
+    assert!(last.sockets_count <= middle.sockets_count + 8, "sockets: {middle:?}, {last:?}");
+    // Other tests of this process share its memory: the limit is generous, and still a limit.
+    assert!(last.memory_kib < 3 << 20, "{} KiB of memory", last.memory_kib);
+}
