@@ -95,7 +95,6 @@ pub struct Cluster {
 
 impl Cluster {
     /// That many voters, with the default settings, each on its own machine.
-    #[expect(clippy::new_ret_no_self, reason = "reads as `Cluster::of(4).seed(seed)`")]
     pub fn of(nodes_count: u8) -> Setup {
         Setup::of(nodes_count)
     }
