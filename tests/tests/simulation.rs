@@ -47,6 +47,11 @@ fn the_power_fails_in_the_middle_of_a_commit() {
 }
 
 #[test]
+fn two_members_join_and_one_leaves() {
+    tell("members_change");
+}
+
+#[test]
 fn a_storm_of_every_fault_passes() {
     tell("storm");
 }

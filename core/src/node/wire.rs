@@ -32,6 +32,8 @@ use crate::rpc;
 /// How long a call between nodes may take before its connection counts as dead, in election
 /// timeouts: a disk that stalls is slow, a peer that stays silent this long is gone.
 const CALL_TIMEOUTS_COUNT: u64 = 4;
+/// After so many election timeouts without a word a leader counts as none.
+const SILENT_TIMEOUTS_COUNT: u64 = 2;
 
 /// Tells the actors what the log has made.
 struct Applying {
@@ -113,6 +115,7 @@ pub(super) async fn run(
         log,
         tasks: common.tasks.clone(),
         write_timeout_ms: common.settings.cluster.write_timeout_ms,
+        silence_ms_max: common.settings.cluster.election_timeout_ms_max * SILENT_TIMEOUTS_COUNT,
         reports: Reports {
             consensus: vec![
                 contexts.leader.address().recipient(),

@@ -42,7 +42,7 @@ pub(crate) struct ReplicationActor {
     next: RequestNumber,
     writes: BTreeMap<RequestNumber, PendingWrite>,
     pub(super) reads: BTreeMap<RequestNumber, PendingRead>,
-    batch: Vec<PendingWrite>,
+    pub(super) batch: Vec<PendingWrite>,
     /// Writes that were admitted and have no outcome yet.
     pub(super) in_flight: Rc<Cell<u64>>,
     /// Told why consensus ended by itself.
@@ -61,6 +61,8 @@ pub(crate) struct Parts {
     pub(crate) log: LogStore,
     pub(crate) tasks: Tasks,
     pub(crate) write_timeout_ms: u64,
+    /// Silence after which a leader counts as none.
+    pub(crate) silence_ms_max: u64,
     pub(crate) reports: Reports,
     pub(crate) ended: watch::Sender<Option<String>>,
     pub(crate) learn: Learn,
@@ -80,6 +82,7 @@ impl ReplicationActor {
             log,
             tasks,
             write_timeout_ms,
+            silence_ms_max,
             reports,
             ended,
             learn,
@@ -94,7 +97,7 @@ impl ReplicationActor {
             log,
             tasks,
             write_timeout_ms,
-            state: Replication::new(this),
+            state: Replication::new(this, silence_ms_max),
             reports,
             reported: None,
             facts,
@@ -110,7 +113,7 @@ impl ReplicationActor {
 
     pub(super) fn advance(&mut self, input: Input, ctx: &mut Context<Self>) {
         let mut effects = Vec::new();
-        self.state.step(input, &mut effects);
+        self.state.step(self.consensus.leader_age_ms(), input, &mut effects);
         for effect in effects {
             self.perform(effect, ctx);
         }
@@ -172,10 +175,6 @@ impl ReplicationActor {
         };
         self.writes.insert(number, pending);
         self.advance(input, ctx);
-    }
-
-    pub(super) fn take_batch(&mut self) -> Vec<PendingWrite> {
-        std::mem::take(&mut self.batch)
     }
 
     fn take_read(&mut self, read: RequestNumber) -> PendingRead {

@@ -79,7 +79,7 @@ impl Handler<Flush> for ReplicationActor {
     type Result = ();
 
     fn handle(&mut self, _: Flush, ctx: &mut Context<Self>) {
-        let batch = self.take_batch();
+        let batch = std::mem::take(&mut self.batch);
         work::propose(self, batch, ctx.address());
     }
 }

@@ -68,8 +68,11 @@ pub(crate) enum Effect {
 #[derive(Debug)]
 pub(crate) struct Replication {
     this: NodeId,
+    /// A leader that was not heard for longer is as good as none.
+    silence_ms_max: u64,
     role: RaftRole,
     leader: Option<NodeId>,
+    leader_age_ms: u64,
     is_paused: bool,
     is_stopping: bool,
     /// Reads of the confirmation that is under way.
@@ -80,11 +83,13 @@ pub(crate) struct Replication {
 
 impl Replication {
     /// A node that knows of no leader yet.
-    pub(crate) fn new(this: NodeId) -> Replication {
+    pub(crate) fn new(this: NodeId, silence_ms_max: u64) -> Replication {
         Replication {
             this,
+            silence_ms_max,
             role: RaftRole::Follower,
             leader: None,
+            leader_age_ms: 0,
             is_paused: false,
             is_stopping: false,
             confirming: Vec::new(),
@@ -93,7 +98,10 @@ impl Replication {
     }
 
     /// The only function that changes this state. Effects are performed in order.
-    pub(crate) fn step(&mut self, input: Input, out: &mut Vec<Effect>) {
+    ///
+    /// `leader_age_ms`: how long ago this node last heard a leader.
+    pub(crate) fn step(&mut self, leader_age_ms: u64, input: Input, out: &mut Vec<Effect>) {
+        self.leader_age_ms = leader_age_ms;
         match input {
             Input::WriteAsked { write, size_bytes, waiting_count, is_forwarded } => {
                 out.push(self.admit_write(write, size_bytes, waiting_count, is_forwarded));
@@ -118,6 +126,13 @@ impl Replication {
     /// The leader, as far as this node knows.
     pub(crate) fn leader(&self) -> Option<NodeId> {
         self.leader
+    }
+
+    /// Another node that leads and was heard lately. Consensus names the last leader for as long
+    /// as nobody else is elected; who waits for a dead one would be told nothing for seconds.
+    fn heard_leader(&self) -> Option<NodeId> {
+        let is_heard = self.leader_age_ms <= self.silence_ms_max;
+        self.leader.filter(|leader| *leader != self.this && is_heard)
     }
 
     fn admit_write(
@@ -150,7 +165,7 @@ impl Replication {
 
     fn send_on(&self, write: RequestNumber, is_forwarded: bool) -> Effect {
         let this = self.this;
-        match self.leader.filter(|leader| *leader != this) {
+        match self.heard_leader() {
             Some(leader) if is_forwarded => {
                 Effect::RefuseWrite { write, error: WriteError::NotLeader { this, leader } }
             }
@@ -177,10 +192,10 @@ impl Replication {
         if !self.confirming.is_empty() || self.waiting.is_empty() {
             return;
         }
-        let from = match (self.role, self.leader) {
+        let from = match (self.role, self.heard_leader()) {
             (RaftRole::Elected, _) => None,
-            (_, Some(leader)) if leader != self.this => Some(leader),
-            (_, Some(_) | None) => {
+            (_, Some(leader)) => Some(leader),
+            (_, None) => {
                 let reads = std::mem::take(&mut self.waiting);
                 let error = ReadError::NoLeader { this: self.this };
                 out.push(Effect::RefuseReads { reads, error });

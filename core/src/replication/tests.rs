@@ -10,18 +10,25 @@ use crate::replication::{COMMAND_SIZE_BYTES_MAX, RaftRole};
 const THIS: NodeId = NodeId(1);
 const N2: NodeId = NodeId(2);
 
+/// Silence after which a leader counts as none, in the tables.
+const SILENCE_MS: u64 = 480;
+
 struct Table(Replication);
 
 impl Table {
     fn new(role: RaftRole, leader: Option<NodeId>) -> Table {
-        let mut table = Table(Replication::new(THIS));
+        let mut table = Table(Replication::new(THIS, SILENCE_MS));
         table.check(Input::LeaderChanged { role, leader }, &[]);
         table
     }
 
     fn check(&mut self, input: Input, expected: &[Effect]) {
+        self.check_after(0, input, expected);
+    }
+
+    fn check_after(&mut self, leader_age_ms: u64, input: Input, expected: &[Effect]) {
         let mut effects = Vec::new();
-        self.0.step(input.clone(), &mut effects);
+        self.0.step(leader_age_ms, input.clone(), &mut effects);
         assert_eq!(effects, expected, "after {input:?}");
     }
 }
@@ -61,6 +68,19 @@ fn a_write_that_bounced_goes_to_the_new_leader_unless_it_was_forwarded() {
     // It still believes that it leads itself: nobody to send it to.
     let mut unaware = Table::new(RaftRole::Elected, Some(THIS));
     unaware.check(bounced(false), &[refused(1, WriteError::NoLeader { this: THIS })]);
+}
+
+#[test]
+fn a_leader_that_fell_silent_is_as_good_as_none() {
+    let mut replica = Table::new(RaftRole::Follower, Some(N2));
+    replica.check_after(SILENCE_MS, write(1), &[Effect::Forward { write: 1, to: N2 }]);
+    let silent = SILENCE_MS + 1;
+    let no_leader = WriteError::NoLeader { this: THIS };
+    replica.check_after(silent, write(2), &[refused(2, no_leader)]);
+    let error = ReadError::NoLeader { this: THIS };
+    let refusal = Effect::RefuseReads { reads: vec![3], error };
+    replica.check_after(silent, Input::ReadAsked { read: 3 }, &[refusal]);
+    replica.check_after(20, write(4), &[Effect::Forward { write: 4, to: N2 }]); // heard again
 }
 
 #[test]
@@ -158,7 +178,7 @@ proptest! {
     fn a_read_is_served_once_and_never_from_an_older_confirmation(
         inputs in prop::collection::vec(any_input(), 1..60),
     ) {
-        let mut state = Replication::new(THIS);
+        let mut state = Replication::new(THIS, SILENCE_MS);
         let (mut reads, mut began, mut answered) = (0, None, Vec::new());
         for input in inputs {
             // A confirmation ends only if one is under way.
@@ -170,7 +190,7 @@ proptest! {
             let is_end = matches!(input, Input::ReadsConfirmed { .. });
             let reads_before = if is_end { began.take() } else { None };
             let mut effects = Vec::new();
-            state.step(input, &mut effects);
+            state.step(0, input, &mut effects);
             for effect in effects {
                 match effect {
                     Effect::Confirm { .. } => {

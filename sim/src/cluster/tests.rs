@@ -50,7 +50,7 @@ fn a_majority_without_power_leaves_nobody_who_leads_or_acknowledges() {
             names.iter().map(String::as_str).filter(|name| *name != last).collect();
         cluster.cut_power(&others);
         cluster.within_ms(1_500).nobody_leads();
-        cluster.write("colour", "red").not_acked_within_ms(6_000);
+        cluster.write("colour", "red").refused(Code::NoLeader);
         cluster.restore_power(&others);
         cluster.within_ms(5_000).one_leader_and_equal_logs();
         cluster.check_invariants();

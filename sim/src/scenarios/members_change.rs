@@ -22,7 +22,7 @@ pub(super) fn two_members_join_and_one_leaves(seed: u64) -> Report {
     cluster.within_ms(10_000).another_leads(&[&leader, &other]);
     cluster.write("shape", "round").acked_within_ms(5_000);
     cluster.restore_power(&[&leader, &other]);
-    cluster.within_ms(15_000).one_leader_and_equal_logs_without(&[]);
+    cluster.within_ms(15_000).one_leader_and_equal_logs();
 
     let leader = cluster.leader();
     let leaves = if leader == "n5" { NodeId(4) } else { NodeId(5) };
