@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         wait_for_leader(&nodes).await;
         for node in &nodes {
             let added = node.propose(Bytes::from_static(b"1"), RequestId::NONE).await?;
-            println!("{} added 1 at index {}", node.node(), added.index);
+            println!("{} added 1 at {}", node.node(), added.index);
         }
         let count = nodes[2].read(Bytes::new(), Consistency::Linearizable).await?;
         for node in &nodes {
@@ -33,8 +33,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         Ok::<_, Box<dyn Error>>(String::from_utf8(count.reply.to_vec())?)
     })?;
     std::fs::remove_dir_all(&dir)?;
-    println!("n3 reads {}", counted?);
-    Ok(())
+    println!("n3 reads {}", counted.as_deref().unwrap_or("nothing"));
+    if counted? == "3" { Ok(()) } else { Err("three additions of 1 should make 3".into()) }
 }
 
 async fn start_three(dir: &std::path::Path) -> Result<Vec<NodeHandle>, Box<dyn Error>> {
@@ -53,7 +53,8 @@ async fn start_three(dir: &std::path::Path) -> Result<Vec<NodeHandle>, Box<dyn E
 }
 
 async fn wait_for_leader(nodes: &[NodeHandle]) {
-    while !nodes.iter().any(|node| node.watch_leadership().may_act()) {
+    let knows = |node: &NodeHandle| node.watch_leadership().current().elected.is_some();
+    while !nodes.iter().all(knows) || !nodes.iter().any(|node| node.watch_leadership().may_act()) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

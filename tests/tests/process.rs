@@ -18,7 +18,7 @@ use quorate_tests::load::Load;
 fn kv(api: SocketAddr, arguments: &[&str]) -> Output {
     let mut command = Command::new(quorate());
     command.arg("kv").args(arguments).args(["--node", &api.to_string()]);
-    command.output().unwrap()
+    command.output().expect("the binary runs")
 }
 
 fn put(api: SocketAddr, key: &str, value: &str) {
@@ -29,7 +29,7 @@ fn put(api: SocketAddr, key: &str, value: &str) {
 fn get(api: SocketAddr, key: &str) -> String {
     let output = kv(api, &["get", key]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
+    String::from_utf8(output.stdout).expect("it prints text")
 }
 
 #[test]
@@ -97,9 +97,9 @@ fn refusal(cluster: &mut Cluster, variables: &[(&str, &str)]) -> (i32, String) {
     let mut command = Command::new(quorate());
     command.args(["node", "run", "--config"]).arg(settings);
     command.envs(variables.iter().copied());
-    let output = command.output().unwrap();
+    let output = command.output().expect("the binary runs");
     let code = output.status.code().expect("it ends by itself");
-    (code, String::from_utf8(output.stderr).unwrap())
+    (code, String::from_utf8(output.stderr).expect("it prints text"))
 }
 
 #[test]

@@ -19,7 +19,7 @@ use crate::ids::{LogIndex, NodeId, RequestId};
 use crate::rpc::CallError;
 
 /// The facts of consensus change with every entry; nobody needs them more often than this.
-const WATCH_PAUSE: Duration = Duration::from_millis(3);
+const WATCH_PAUSE: Duration = Duration::from_millis(10);
 
 /// A write that has no outcome yet.
 pub(crate) struct PendingWrite {

@@ -286,10 +286,11 @@ impl Consensus {
                 changed(facts.clone());
                 last = Some(facts);
             }
+            // The first change after a pause is told at once; what follows gathers for a while.
+            tokio::time::sleep(pause).await;
             if metrics.changed().await.is_err() {
                 return;
             }
-            tokio::time::sleep(pause).await;
         }
     }
 
