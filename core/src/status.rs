@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use actix::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::heartbeat::Health;
+pub use crate::heartbeat::Health;
 use crate::ids::{LogIndex, NodeId};
 use crate::replication::RaftRole;
 

@@ -51,7 +51,7 @@ fn exit_for(status: &Status) -> Exit {
         let silent = member
             .health
             .as_ref()
-            .is_some_and(|health| matches!(health.value, quorate_core::heartbeat::Health::Silent));
+            .is_some_and(|health| matches!(health.value, quorate_core::status::Health::Silent));
         !seen_down && !silent
     };
     if status.members.iter().all(is_well) { Exit::Good } else { Exit::Degraded }

@@ -1,7 +1,7 @@
 //! The counter of `net/examples` under faults: a simulation finds the bug that is planted in it.
 //!
-//! `cargo run -p quorate-sim --example counter`. Ends with 0 if the sound counter passes every seed
-//! and each broken one is caught, and prints the seed that caught it.
+//! `cargo run -p quorate-sim --example counter_under_faults`. Ends with 0 if the sound counter
+//! passes every seed and each broken one is caught, and prints the seed that caught it.
 
 #[path = "../../net/examples/counter/machine.rs"]
 mod machine;

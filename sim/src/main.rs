@@ -8,7 +8,8 @@ use std::time::Instant;
 
 use quorate_sim::scenarios::{self, Scenario};
 
-const USAGE: &str = "usage: quorate-sim list | run NAME --seed N | sweep NAME|all --seeds COUNT | soak NODES MINUTES";
+const USAGE: &str = "usage: quorate-sim list | run NAME --seed N | \
+                     sweep NAME|all --seeds COUNT | soak NODES MINUTES";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();

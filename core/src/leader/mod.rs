@@ -10,10 +10,10 @@
 //!
 //! Read next: [`Record`], [`Leadership`], then `state.rs`. Source: `protocols.md` items 8, 10, 19.
 
-pub mod actor;
+pub(crate) mod actor;
 mod handover;
-pub mod record;
-pub mod state;
+pub(crate) mod record;
+pub(crate) mod state;
 
 #[cfg(test)]
 mod model;

@@ -12,7 +12,7 @@
 
 mod actor;
 mod change;
-pub mod gossip;
+pub(crate) mod gossip;
 #[cfg(test)]
 mod gossip_tests;
 mod mailbox;
@@ -20,15 +20,15 @@ mod orders;
 pub mod roster;
 #[cfg(test)]
 mod roster_tests;
-pub mod state;
+pub(crate) mod state;
 #[cfg(test)]
 mod tests;
 mod view;
 #[cfg(test)]
 mod world_tests;
 
-pub use actor::MembershipActor;
-pub use orders::{Orders, Outside};
+pub(crate) use actor::MembershipActor;
+pub(crate) use orders::{Orders, Outside};
 pub use roster::{Member, PublicKey, Role, Roster, RosterChange, RosterOutcome};
 
 use std::net::SocketAddr;

@@ -30,40 +30,8 @@ pub(super) fn a_storm_of_every_fault_passes(seed: u64) -> Report {
     for _ in 0..dice.random_range(10..30) {
         cluster.run_for_ms(dice.random_range(20..800));
         let at = dice.random_range(0..names.len());
-        let name = names[at].as_str();
         let kind = kinds.get(dice.random_range(0..4)).copied();
-        fares[at] = match (fares[at], kind) {
-            (Fares::Down, _) => {
-                cluster.restart(&[name]);
-                Fares::Well
-            }
-            (Fares::Frozen, _) => {
-                cluster.thaw(&[name]);
-                Fares::Well
-            }
-            (Fares::Well, Some(0)) => {
-                cluster.crash(&[name]);
-                Fares::Down
-            }
-            (Fares::Well, Some(1)) => {
-                cluster.cut_power(&[name]);
-                Fares::Down
-            }
-            (Fares::Well, Some(2)) => {
-                cluster.freeze(&[name]);
-                Fares::Frozen
-            }
-            (Fares::Well, Some(_)) => {
-                let other = names[dice.random_range(0..names.len())].as_str();
-                if dice.random_bool(0.5) {
-                    cluster.partition(&[name, other]);
-                } else {
-                    cluster.heal();
-                }
-                Fares::Well
-            }
-            (Fares::Well, None) => Fares::Well,
-        };
+        fares[at] = strike(&mut cluster, &mut dice, &names, at, fares[at], kind);
     }
 
     cluster.heal();
@@ -80,4 +48,48 @@ pub(super) fn a_storm_of_every_fault_passes(seed: u64) -> Report {
     cluster.within_ms(15_000).one_leader_and_equal_logs();
     cluster.read("weather").sees(&calm);
     cluster.check_invariants()
+}
+
+/// One gust: whoever is down or frozen comes back, anyone else suffers a fault of this kind.
+fn strike(
+    cluster: &mut Cluster,
+    dice: &mut SmallRng,
+    names: &[String],
+    at: usize,
+    fares: Fares,
+    kind: Option<u32>,
+) -> Fares {
+    let name = names[at].as_str();
+    match (fares, kind) {
+        (Fares::Down, _) => {
+            cluster.restart(&[name]);
+            Fares::Well
+        }
+        (Fares::Frozen, _) => {
+            cluster.thaw(&[name]);
+            Fares::Well
+        }
+        (Fares::Well, Some(0)) => {
+            cluster.crash(&[name]);
+            Fares::Down
+        }
+        (Fares::Well, Some(1)) => {
+            cluster.cut_power(&[name]);
+            Fares::Down
+        }
+        (Fares::Well, Some(2)) => {
+            cluster.freeze(&[name]);
+            Fares::Frozen
+        }
+        (Fares::Well, Some(_)) => {
+            let other = names[dice.random_range(0..names.len())].as_str();
+            if dice.random_bool(0.5) {
+                cluster.partition(&[name, other]);
+            } else {
+                cluster.heal();
+            }
+            Fares::Well
+        }
+        (Fares::Well, None) => Fares::Well,
+    }
 }

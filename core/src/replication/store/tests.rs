@@ -45,6 +45,14 @@ async fn reopen(disk: &MemoryDisk) -> Result<LogStore, StoreError> {
     LogStore::open(Arc::new(disk.clone())).await
 }
 
+/// Lets the writer end, so that the database is closed as by an ordinary stop.
+async fn close(log: LogStore) {
+    drop(log);
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+}
+
 #[test]
 fn what_was_reported_durable_is_there_after_a_restart() {
     local(async {
@@ -123,7 +131,7 @@ fn a_damaged_record_is_refused_with_its_code_and_nothing_is_changed() {
         let disk = MemoryDisk::default();
         let log = reopen(&disk).await.expect("opens");
         append(&log, vec![entry(1, 1), entry(1, 2)]).await;
-        drop(log);
+        close(log).await;
         let needle = b"entry 2";
         disk.damage("log.redb", |bytes| {
             let at = bytes.windows(needle.len()).position(|window| window == needle);
@@ -139,7 +147,7 @@ fn a_damaged_record_is_refused_with_its_code_and_nothing_is_changed() {
 fn a_file_that_is_no_database_is_an_error_and_not_a_panic() {
     local(async {
         let disk = MemoryDisk::default();
-        drop(reopen(&disk).await.expect("opens"));
+        close(reopen(&disk).await.expect("opens")).await;
         disk.damage("log.redb", |bytes| bytes.iter_mut().for_each(|byte| *byte ^= 0x5a));
         let refusal = reopen(&disk).await.expect_err("damaged").to_string();
         assert!(refusal.starts_with("Q1404 "), "{refusal}");
