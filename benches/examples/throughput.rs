@@ -33,9 +33,9 @@ enum Kind {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut cluster = Cluster::of(3).ready();
+    let mut cluster = Cluster::of(3).started();
     let leader = cluster.wait_for_leader(10_000);
-    let pids: Vec<u32> = (0..3).filter_map(|node| cluster.node(node).pid()).collect();
+    let pids: Vec<u32> = (1..=3).filter_map(|node| cluster.node(node).pid()).collect();
     println!("disk alone: {:.0} fdatasync/s", fdatasyncs_per_second()?);
     println!("kind    clients     per s   p50 ms   p99 ms   cpu s per 1000");
     for (kind, name) in [(Kind::Write, "write"), (Kind::Read, "read")] {
