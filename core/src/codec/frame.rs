@@ -132,7 +132,7 @@ pub fn encode_frame(from: &Identity, to: NodeId, channel: Channel, payload: &[u8
     assert!(payload.len() <= FRAME_SIZE_BYTES_MAX, "a frame's payload is cut by its sender");
     let mut bytes = Vec::with_capacity(FRAME_HEADER_SIZE_BYTES + payload.len());
     bytes.extend(MAGIC.to_be_bytes());
-    bytes.extend(PROTOCOL_VERSION.to_be_bytes());
+    bytes.extend(protocol(channel).to_be_bytes());
     bytes.extend([channel.to_byte(), 0]);
     bytes.extend(from.cluster.0);
     bytes.extend(from.lineage.0.to_be_bytes());
@@ -145,6 +145,16 @@ pub fn encode_frame(from: &Identity, to: NodeId, channel: Channel, payload: &[u8
     bytes.extend(crc32fast::hash(&bytes).to_be_bytes());
     bytes.extend(payload);
     bytes
+}
+
+/// A handshake is written so that the oldest peer that may be spoken to can read it.
+const fn protocol(channel: Channel) -> u16 {
+    match channel {
+        Channel::Handshake => PROTOCOL_VERSION_OLDEST,
+        Channel::Request | Channel::Response | Channel::Heartbeat | Channel::Gossip => {
+            PROTOCOL_VERSION
+        }
+    }
 }
 
 /// Reads a header and checks all that it states: magic, checksum, protocol, size.

@@ -1,6 +1,7 @@
 //! Starting a node: identity and store, then the listeners, then the actors.
 //!
-//! In this order nothing listens while the store is damaged, and a taken port leaves no trace.
+//! In this order nothing listens while the store is damaged. A first start that finds a port taken
+//! leaves the new identity and an empty store behind, and nothing else.
 
 use std::io;
 use std::net::SocketAddr;

@@ -27,7 +27,8 @@ impl ReplicationActor {
     pub(super) fn answer_now(&self, query: &[u8]) -> Answer {
         let age_ms = match self.facts.quorum_acked_at {
             Some(acked_at) => self.env.clock.now().ms_since(acked_at),
-            None => self.consensus.leader_age_ms(),
+            None if self.consensus.has_heard_leader() => self.consensus.leader_age_ms(),
+            None => u64::MAX,
         };
         let leader = self.state.leader();
         self.machine.with(|applied| Answer {

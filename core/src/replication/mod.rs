@@ -31,8 +31,8 @@ pub(crate) use consensus::{
     Consensus, Lines, Question, Reply, SharedMachine, Start as StartConsensus,
 };
 pub(crate) use handlers::{AskReadIndex, Stop, Write};
-pub use store::StoreError;
 pub(crate) use store::{LogStore, SnapshotStore};
+pub use store::{StoreError, is_panic_guarded};
 pub(crate) use work::{PendingWrite, Tasks, outcome};
 
 use actix::prelude::*;
@@ -91,8 +91,8 @@ pub enum Consistency {
 pub struct Answer {
     /// The state is the one after this entry.
     pub index: LogIndex,
-    /// Milliseconds since this node last heard from a leader that the log goes no further, as far
-    /// as it was told; 0 for a linearizable answer.
+    /// Milliseconds since this node last heard from a leader; what it was told then may still be
+    /// unapplied. 0 for a linearizable answer, `u64::MAX` if it has heard none since it started.
     pub age_ms: u64,
     /// What the state machine answered.
     pub reply: Bytes,

@@ -151,7 +151,8 @@ pub(super) fn confirm(
     back: Addr<ReplicationActor>,
 ) {
     let (consensus, lines) = (actor.consensus.clone(), actor.lines.clone());
-    let (clock, timeout_ms) = (actor.env.clock.clone(), actor.write_timeout_ms);
+    // A leader that is gone must not hold up the reads that came after it went.
+    let (clock, timeout_ms) = (actor.env.clock.clone(), actor.confirm_timeout_ms);
     tokio::task::spawn_local(async move {
         let began = clock.now();
         let asking = async {

@@ -5,7 +5,8 @@
 //! that is safe, only the caller knows.
 //!
 //! Invariants
-//! - A call gets exactly one outcome, and not later than its deadline.
+//! - A call gets exactly one outcome, and not later than its deadline or that of the call for which
+//!   the connection is being made.
 //! - Nothing is read from a stream before its handshake has shown cluster, lineage and protocol.
 //!
 //! Read next: [`Client`], then [`serve`].

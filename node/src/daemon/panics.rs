@@ -1,7 +1,8 @@
 //! A panic anywhere ends the process: a node that lost one of its parts must not lead on.
 //!
 //! Invariants
-//! - The process is gone before any other code of it runs on: abort, no unwinding.
+//! - The process is gone before any other code of it runs on: abort, no unwinding. Exempt is only
+//!   the opening of the store, which turns a panic over a damaged file into an error.
 //! - What happened stands on stderr, whatever the log's format and level are.
 
 use std::backtrace::Backtrace;
@@ -11,6 +12,9 @@ use std::panic::PanicHookInfo;
 /// From here on, a panic of any thread prints what it knows and aborts the process.
 pub fn abort_on_panic() {
     std::panic::set_hook(Box::new(|panic| {
+        if quorate_core::replication::is_panic_guarded() {
+            return;
+        }
         let text = report(panic, std::thread::current().name().unwrap_or("unnamed"));
         // If even stderr is gone, there is nobody left to tell.
         let _ = std::io::stderr().write_all(text.as_bytes());

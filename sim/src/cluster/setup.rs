@@ -59,6 +59,7 @@ impl Setup {
     /// Starts every node and runs until one of them acts.
     pub fn seed(self, seed: u64) -> Cluster {
         let world = World::new(seed);
+        world.exempt_panics(quorate_core::replication::is_panic_guarded);
         let history = History::default();
         let members: Vec<MemberSettings> = (1..=self.nodes_count).map(member).collect();
         let mut shared = ClusterSettings::of(members.clone());

@@ -1,4 +1,4 @@
-//! Every kind of fault in any order, then calm.
+//! Crashes, power cuts, freezes and partitions in any order, then calm.
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};

@@ -18,24 +18,32 @@ struct Ages {
     /// When a leader's frame last came, or left, if this node led. The boot, if none has: a frame
     /// heard before it is older than the boot, so the reported age is never too great.
     heard_at: Now,
+    /// Whether a frame came or left since the boot.
+    has_heard: bool,
     /// The newest term this node campaigned for, and the smallest age granted to it.
     granted: Option<(Term, u64)>,
 }
 
 impl FrameAges {
     pub(crate) fn new(boot: Now) -> FrameAges {
-        FrameAges(Mutex::new(Ages { heard_at: boot, granted: None }))
+        FrameAges(Mutex::new(Ages { heard_at: boot, has_heard: false, granted: None }))
     }
 
     /// A leader's frame was received (not: acknowledged), or sent by this node as leader.
     pub(crate) fn note_leader_frame(&self, now: Now) {
         let mut ages = self.lock();
         ages.heard_at = ages.heard_at.max(now);
+        ages.has_heard = true;
     }
 
     /// Milliseconds since the last frame of any leader, rounded down.
     pub(crate) fn age_ms(&self, now: Now) -> u64 {
         now.ms_since(self.lock().heard_at)
+    }
+
+    /// Whether any leader was heard since the boot.
+    pub(crate) fn has_heard(&self) -> bool {
+        self.lock().has_heard
     }
 
     /// A voter granted `term` and reported `age_ms`; this node's own vote counts as well.
@@ -73,7 +81,7 @@ mod tests {
     #[test]
     fn the_age_counts_from_the_last_frame_or_from_the_boot() {
         let ages = FrameAges::new(Now::from_ms(1_000));
-        assert_eq!(ages.age_ms(Now::from_ms(1_300)), 300);
+        assert_eq!((ages.age_ms(Now::from_ms(1_300)), ages.has_heard()), (300, false));
         ages.note_leader_frame(Now::from_ms(1_500));
         ages.note_leader_frame(Now::from_ms(1_400)); // never goes back
         assert_eq!(ages.age_ms(Now::from_ms(1_750)), 250);

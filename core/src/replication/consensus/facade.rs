@@ -270,6 +270,11 @@ impl Consensus {
         self.ages.age_ms(self.env.clock.now())
     }
 
+    /// Whether a leader was heard since this node started.
+    pub(crate) fn has_heard_leader(&self) -> bool {
+        self.ages.has_heard()
+    }
+
     /// The present facts.
     pub(crate) fn watched(&self) -> Watched {
         watched(&self.raft.metrics().borrow_watched())

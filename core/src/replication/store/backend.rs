@@ -1,5 +1,6 @@
 //! redb on the disk port, in both worlds.
 
+use std::cell::Cell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -12,6 +13,17 @@ use crate::ports::{Blocks, Disk, OpenHow};
 
 /// redb asks for little memory: the log is read from our own cache, snapshots are read once.
 const CACHE_SIZE_BYTES: usize = 4 << 20;
+
+thread_local! {
+    /// Whether this thread is opening a database.
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a panic on this thread becomes an error, so that it must not end the process. Only the
+/// opening of the store is guarded like that; for a program's panic hook.
+pub fn is_panic_guarded() -> bool {
+    GUARDED.get()
+}
 
 #[derive(Debug)]
 struct Backend(Box<dyn Blocks>);
@@ -49,7 +61,10 @@ pub(super) fn open(disk: &dyn Disk, path: &Path) -> Result<Arc<Database>, StoreE
         Builder::new().set_cache_size(CACHE_SIZE_BYTES).create_with_backend(Backend(blocks))
     });
     let damaged = |detail: String| StoreError::Damaged { path: path.to_owned(), detail };
-    match catch_unwind(opening) {
+    GUARDED.set(true);
+    let opened = catch_unwind(opening);
+    GUARDED.set(false);
+    match opened {
         Ok(Ok(database)) => Ok(Arc::new(database)),
         Ok(Err(error)) => Err(damaged(error.to_string())),
         Err(_) => Err(damaged("the database is not readable at all".to_owned())),

@@ -17,6 +17,7 @@ mod snapshots;
 #[cfg(test)]
 mod tests;
 
+pub use backend::is_panic_guarded;
 pub(crate) use log::{Done, LogStore};
 pub(crate) use snapshots::{SnapshotMeta, SnapshotStore};
 
