@@ -8,7 +8,7 @@
 //! - A transfer goes only to a fit voter whose log holds the `Released` record.
 //! - After a transfer there is no second one in the same term.
 //!
-//! Read next: [`Step`]. Source: `protocols.md` items 8, 19.
+//! Read next: [`Step`]. Source: docs/leadership.md, rules 2, 3, 8.
 
 use super::Record;
 use super::state::{Effect, Leader, Right};

@@ -8,7 +8,7 @@
 //! - At most one node may act at any true time.
 //! - `Released` is final for its term.
 //!
-//! Read next: [`Record`], [`Leadership`], then `state.rs`. Source: `protocols.md` items 8, 10, 19.
+//! Read next: [`Record`], [`Leadership`], then `state.rs`. Source: docs/leadership.md.
 
 pub(crate) mod actor;
 mod handover;

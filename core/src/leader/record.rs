@@ -7,7 +7,7 @@
 //! - The token of the last accepted record only grows.
 //! - A token acts once: neither a second `Acting` nor one after `Released` is accepted.
 //!
-//! Read next: [`LeadershipRecords::apply`]. Source: `protocols.md` item 8.
+//! Read next: [`LeadershipRecords::apply`]. Source: docs/leadership.md, rules 2, 3.
 
 use serde::{Deserialize, Serialize};
 

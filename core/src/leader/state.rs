@@ -12,7 +12,7 @@
 //! A node that is elected but may never act again in its term cannot step down: consensus offers
 //! only the transfer, after which it sends no heartbeats, so that its voters elect somebody.
 //!
-//! Read next: [`Leader::step`], [`Right`], then `tests.rs`. Source: `protocols.md` items 8, 10.
+//! Read next: [`Leader::step`], [`Right`], then `tests.rs`. Source: docs/leadership.md.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
 //! Fencing tokens only grow: whoever may act has the greatest token ever seen, and alone.
 //!
-//! Source: `protocols.md` 10; Burrows 2006, section 2.4 (sequencers).
+//! Source: docs/leadership.md, rule 1; Burrows 2006, section 2.4 (sequencers).
 
 use quorate_core::ids::{FencingToken, NodeId};
 

@@ -1,7 +1,7 @@
 //! How long ago a node last heard from a leader, as vote answers report it.
 //!
 //! A new leader may act at once if every voter that granted its term had not heard from an older
-//! leader for a whole lease; otherwise it waits for the rest. Source: `protocols.md` item 10.
+//! leader for a whole lease; otherwise it waits for the rest. Source: docs/leadership.md, rule 5.
 
 use std::sync::{Mutex, MutexGuard};
 

@@ -10,7 +10,7 @@
 //! - Members change by joint changes only.
 //!
 //! Read next: [`Consensus`], then `network.rs` and `log.rs`. Source: openraft 0.10.0-alpha.37;
-//! `protocols.md` items 8 to 10 for why it is set up like this.
+//! docs/leadership.md for why it is set up like this.
 
 mod ages;
 mod answer;
