@@ -179,14 +179,22 @@ fn a_cluster_starts_in_every_order_with_what_it_had() {
     }
 }
 
-/// Each kind of request that only a leader may answer by itself.
-const KINDS: [&str; 5] = [
-    "GET /leader",
-    "GET /api/v1/kv/key",
-    "PUT /api/v1/kv/late",
-    "PUT /api/v1/kv/key?cas=1",
-    "DELETE /api/v1/kv/late",
-];
+/// Sends one request on a connection of its own and leaves the answer in it.
+fn send(api: SocketAddr, kind: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(api).expect("the API listens");
+    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout can be set");
+    let rest = "HTTP/1.1\r\nhost: old\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    stream.write_all(format!("{kind} {rest}").as_bytes()).expect("the connection stands");
+    stream
+}
+
+/// The whole answer in lower case; empty if the connection was dropped.
+fn answer(mut stream: TcpStream) -> String {
+    let mut bytes = Vec::new();
+    // A connection that is dropped was not answered.
+    let _ = stream.read_to_end(&mut bytes);
+    String::from_utf8_lossy(&bytes).to_ascii_lowercase()
+}
 
 #[test]
 fn a_thawed_leader_answers_nothing_of_what_waited_as_leader() {
@@ -194,29 +202,33 @@ fn a_thawed_leader_answers_nothing_of_what_waited_as_leader() {
     let old = cluster.wait_for_leader(10_000);
     let api = cluster.api(old);
     put(api, "key", "before");
+    let before = answer(send(api, "GET /api/v1/kv/key"));
+    let (_, index) = before.split_once("quorate-modify-index: ").expect("the key has an index");
+    let index: u64 = index.lines().next().expect("a line").parse().expect("a number");
+    // Each kind that only a leader may answer by itself. In the state that the frozen leader
+    // holds, the comparison succeeds; in the one that its successor makes, it fails.
+    let compare = format!("PUT /api/v1/kv/key?cas={index}");
+    let kinds = [
+        "GET /leader",
+        "GET /api/v1/kv/key",
+        "PUT /api/v1/kv/late",
+        compare.as_str(),
+        "DELETE /api/v1/kv/late",
+    ];
     cluster.node(old).freeze();
-
-    let send = |kind: &&str| {
-        let mut stream = TcpStream::connect(api).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        let rest = "HTTP/1.1\r\nhost: old\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
-        stream.write_all(format!("{kind} {rest}").as_bytes()).unwrap();
-        stream
-    };
     let waiting: Vec<(&str, TcpStream)> =
-        (0..100).flat_map(|_| KINDS.iter().map(|kind| (*kind, send(kind)))).collect();
+        (0..100).flat_map(|_| kinds.iter().map(|kind| (*kind, send(api, kind)))).collect();
     let next = cluster.wait_for_leader_other_than(old, 10_000);
     put(cluster.api(next), "key", "after");
     cluster.node(old).thaw();
 
     let mut answers_count = 0;
-    for (kind, mut stream) in waiting {
-        let mut answer = Vec::new();
-        // A connection that the old leader drops was not answered as leader either.
-        let _ = stream.read_to_end(&mut answer);
-        let answer = String::from_utf8_lossy(&answer).to_ascii_lowercase();
+    for (kind, stream) in waiting {
+        let answer = answer(stream);
         answers_count += usize::from(!answer.is_empty());
-        if !answer.starts_with("http/1.1 200") {
+        let is = |status: &str| answer.starts_with(&format!("http/1.1 {status}"));
+        assert!(!(kind == compare && is("200")), "compared with a state that is over: {answer}");
+        if !(is("200") || is("404") || is("409")) {
             continue;
         }
         // What it passed on to the next leader names that one, and shows what that one has done.
