@@ -14,6 +14,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use quorate_benches::processes::cpu_seconds_of_all;
 use quorate_core::replication::Consistency;
 use quorate_node::nodes::Nodes;
 use quorate_tests::cluster::Cluster;
@@ -40,10 +41,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("kind    clients     per s   p50 ms   p99 ms   cpu s per 1000");
     for (kind, name) in [(Kind::Write, "write"), (Kind::Read, "read")] {
         for clients_count in CLIENTS_COUNTS {
-            let cpu_before = cpu_seconds(&pids)?;
+            let cpu_before = cpu_seconds_of_all(&pids)?;
             let api = cluster.api(leader);
             let mut took = quorate_net::block_on(run(kind, clients_count, api))?;
-            let cpu = cpu_seconds(&pids)? - cpu_before;
+            let cpu = cpu_seconds_of_all(&pids)? - cpu_before;
             took.sort_unstable();
             let count = took.len();
             let per_second = count as f64 / MEASURED.as_secs_f64();
@@ -109,18 +110,4 @@ fn fdatasyncs_per_second() -> Result<f64, Box<dyn Error>> {
     let per_second = f64::from(count) / began.elapsed().as_secs_f64();
     fs::remove_dir_all(&dir)?;
     Ok(per_second)
-}
-
-/// User and system time of these processes together, in seconds.
-///
-/// Fields 14 and 15 of `/proc/PID/stat`, counted after the name in brackets; in ticks of 10 ms.
-fn cpu_seconds(pids: &[u32]) -> Result<f64, Box<dyn Error>> {
-    let mut ticks = 0;
-    for pid in pids {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        let (_, fields) = stat.rsplit_once(") ").ok_or("a stat line without a name")?;
-        let field = |at: usize| fields.split(' ').nth(at).unwrap_or("0").parse::<u64>();
-        ticks += field(11)? + field(12)?;
-    }
-    Ok(ticks as f64 / 100.0)
 }

@@ -27,6 +27,7 @@ mod work;
 
 pub(crate) use actor::{Parts, ReplicationActor, Reports};
 pub(crate) use applied::{Applied, Listener as AppliedListener};
+pub use consensus::LOG_FILTER_DEFAULT;
 pub(crate) use consensus::{
     Consensus, Lines, Question, Reply, SharedMachine, Start as StartConsensus,
 };

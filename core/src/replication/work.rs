@@ -19,7 +19,7 @@ use crate::ids::{LogIndex, NodeId, RequestId};
 use crate::rpc::CallError;
 
 /// The facts of consensus change with every entry; nobody needs them more often than this.
-const WATCH_PAUSE: Duration = Duration::from_millis(10);
+const WATCH_PAUSE_MS: u64 = 10;
 
 /// A write that has no outcome yet.
 pub(crate) struct PendingWrite {
@@ -217,11 +217,12 @@ pub(super) fn snapshot(actor: &ReplicationActor) {
     tokio::task::spawn_local(async move { consensus.snapshot_now().await });
 }
 
-/// Keeps the actor informed for as long as both live.
+/// Keeps consensus awake, and the actor informed, for as long as they live.
 pub(super) fn watch(consensus: &Consensus, actor: Addr<ReplicationActor>) {
-    let consensus = consensus.clone();
+    let (consensus, paced) = (consensus.clone(), consensus.clone());
+    tokio::task::spawn_local(async move { paced.keep_pace().await });
     tokio::task::spawn_local(async move {
-        consensus.watch(WATCH_PAUSE, |facts| actor.do_send(Facts(facts))).await;
+        consensus.watch(WATCH_PAUSE_MS, |facts| actor.do_send(Facts(facts))).await;
     });
 }
 

@@ -2,19 +2,20 @@
 
 use std::env::{self, VarError};
 
+use quorate_core::replication::LOG_FILTER_DEFAULT;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
 use super::StartError;
 
-/// Which events are logged, as `tracing_subscriber` filters: `info`, `quorate_core=debug`.
+/// Which events are logged, as `tracing_subscriber` filters: `warn`, `info,quorate_core=debug`.
 pub const LOG_VARIABLE: &str = "QUORATE_LOG";
 /// `text` or `json`.
 pub const LOG_FORMAT_VARIABLE: &str = "QUORATE_LOG_FORMAT";
 
 /// Starts to log. Called once per process.
 pub fn start() -> Result<(), StartError> {
-    let filter_text = variable(LOG_VARIABLE, "info")?;
+    let filter_text = variable(LOG_VARIABLE, LOG_FILTER_DEFAULT)?;
     let filter = EnvFilter::try_new(&filter_text)
         .map_err(|cause| unusable(LOG_VARIABLE, &filter_text, &cause.to_string()))?;
     let format = variable(LOG_FORMAT_VARIABLE, "text")?;

@@ -16,9 +16,25 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use super::context;
 use super::trace::{Kind, Line};
 
-/// Libraries below us, by the beginning of their targets.
-const FOREIGN_TARGETS: [&str; 9] =
-    ["openraft", "actix", "hyper", "foca", "tokio", "redb", "rustls", "tower", "turmoil"];
+/// Libraries below us, by the beginning of their targets, and the least that their lines must be to
+/// be shown. openraft warns of every call that a fault makes fail.
+const FOREIGN_TARGETS: [(&str, Level); 9] = [
+    ("openraft", Level::ERROR),
+    ("actix", Level::WARN),
+    ("hyper", Level::WARN),
+    ("foca", Level::WARN),
+    ("tokio", Level::WARN),
+    ("redb", Level::WARN),
+    ("rustls", Level::WARN),
+    ("tower", Level::WARN),
+    ("turmoil", Level::WARN),
+];
+
+/// The level from which on lines of `target` are shown; `None` if it is our own code.
+fn foreign_level(target: &str) -> Option<Level> {
+    let found = FOREIGN_TARGETS.iter().find(|(foreign, _)| target.starts_with(foreign));
+    found.map(|(_, level)| *level)
+}
 
 /// Writes a line as its text, then its fields in the order of the code.
 struct Text(String);
@@ -45,7 +61,8 @@ pub(super) struct Notes;
 
 impl Subscriber for Notes {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_event() && *metadata.level() <= Level::INFO
+        let shown = foreign_level(metadata.target()).unwrap_or(Level::INFO);
+        metadata.is_event() && *metadata.level() <= shown
     }
 
     fn max_level_hint(&self) -> Option<tracing::level_filters::LevelFilter> {
@@ -65,14 +82,12 @@ impl Subscriber for Notes {
             return;
         };
         let metadata = event.metadata();
-        let is_foreign =
-            FOREIGN_TARGETS.iter().any(|foreign| metadata.target().starts_with(foreign));
-        if context::is_silenced() || (is_foreign && *metadata.level() > Level::WARN) {
+        if context::is_silenced() {
             return;
         }
         let mut text = Text(format!("{} ", metadata.level()));
         event.record(&mut text);
-        if is_foreign {
+        if foreign_level(metadata.target()).is_some() {
             let now_us = context::now_us();
             context::with_trace(|trace| trace.show(now_us, Some(machine), Line::Text(text.0)));
         } else {

@@ -20,13 +20,16 @@ struct Ages {
     heard_at: Now,
     /// Whether a frame came or left since the boot.
     has_heard: bool,
+    /// When this node last accepted what a leader sent.
+    followed_at: Option<Now>,
     /// The newest term this node campaigned for, and the smallest age granted to it.
     granted: Option<(Term, u64)>,
 }
 
 impl FrameAges {
     pub(crate) fn new(boot: Now) -> FrameAges {
-        FrameAges(Mutex::new(Ages { heard_at: boot, has_heard: false, granted: None }))
+        let (has_heard, followed_at, granted) = (false, None, None);
+        FrameAges(Mutex::new(Ages { heard_at: boot, has_heard, followed_at, granted }))
     }
 
     /// A leader's frame was received (not: acknowledged), or sent by this node as leader.
@@ -39,6 +42,17 @@ impl FrameAges {
     /// Milliseconds since the last frame of any leader, rounded down.
     pub(crate) fn age_ms(&self, now: Now) -> u64 {
         now.ms_since(self.lock().heard_at)
+    }
+
+    /// What a leader sent was accepted: this node will not campaign for a while.
+    pub(crate) fn note_followed(&self, now: Now) {
+        let mut ages = self.lock();
+        ages.followed_at = ages.followed_at.max(Some(now));
+    }
+
+    /// Milliseconds since that; `None` if it never was since the boot.
+    pub(crate) fn followed_age_ms(&self, now: Now) -> Option<u64> {
+        self.lock().followed_at.map(|at| now.ms_since(at))
     }
 
     /// Whether any leader was heard since the boot.

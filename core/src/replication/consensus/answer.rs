@@ -57,6 +57,9 @@ impl Consensus {
             AppendEntriesResponse::Conflict => AppendReply::Conflict,
             AppendEntriesResponse::HigherVote(vote) => AppendReply::HigherVote(to_vote(&vote)),
         };
+        if !matches!(answer, AppendReply::HigherVote(_)) {
+            self.note_followed();
+        }
         Some(Reply::Append(answer))
     }
 

@@ -12,18 +12,20 @@ use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
 use openraft::impls::EmptyNode;
 use openraft::raft::WriteResult;
 use openraft::{ChangeMembers, Config, Raft, RaftMetrics, ReadPolicy, ServerState, SnapshotPolicy};
+use tokio::sync::Notify;
 
 use super::ages::FrameAges;
 use super::convert::{from_index, to_index, to_log_id, to_vote};
 use super::log::RaftLog;
 use super::machine::SharedMachine;
 use super::network::{Factory, Lines};
+use super::pace::Pace;
 use super::runtime::NodeRuntime;
 use super::{Command, Outcome, Types};
 use crate::config::ClusterSettings;
 use crate::error::{MembershipError, WriteError};
 use crate::ids::{LogIndex, NodeId};
-use crate::ports::{Env, Now};
+use crate::ports::{Env, Now, sleep_until};
 use crate::replication::store::{LogId, LogStore, SnapshotMeta, StoredVote};
 use crate::replication::{Progress, RaftRole};
 
@@ -41,6 +43,9 @@ pub(crate) struct Consensus {
     this: NodeId,
     ages: Arc<FrameAges>,
     pub(super) receiving: Arc<Mutex<Option<Receiving>>>,
+    pub(super) pace: Pace,
+    /// Told whenever a leader's frame was accepted.
+    pub(super) followed: Arc<Notify>,
     write_timeout: Duration,
 }
 
@@ -109,7 +114,8 @@ impl Consensus {
         let starting = Raft::new(this, Arc::new(config), factory, RaftLog(log), machine);
         let raft = NodeRuntime::scope(seed, starting).await.map_err(io::Error::other)?;
         let write_timeout = Duration::from_millis(cluster.write_timeout_ms);
-        Ok(Consensus { raft, env, this, ages, receiving: Arc::default(), write_timeout })
+        let (pace, followed, receiving) = (Pace::new(&cluster), Arc::default(), Arc::default());
+        Ok(Consensus { raft, env, this, ages, receiving, pace, followed, write_timeout })
     }
 
     /// Writes the founding members as the first entry. Every founding node does it, with the same
@@ -265,6 +271,17 @@ impl Consensus {
         self.ages.note_leader_frame(self.env.clock.now());
     }
 
+    /// What a leader sent was accepted.
+    pub(super) fn note_followed(&self) {
+        self.ages.note_followed(self.env.clock.now());
+        self.followed.notify_one();
+    }
+
+    /// Milliseconds since that; `None` if it never was since the boot.
+    pub(super) fn followed_age_ms(&self) -> Option<u64> {
+        self.ages.followed_age_ms(self.env.clock.now())
+    }
+
     /// Milliseconds since a leader was last heard.
     pub(crate) fn leader_age_ms(&self) -> u64 {
         self.ages.age_ms(self.env.clock.now())
@@ -280,19 +297,21 @@ impl Consensus {
         watched(&self.raft.metrics().borrow_watched())
     }
 
-    /// Calls `changed` with the facts whenever one has changed, at most every `pause`; ends with
-    /// consensus.
-    pub(crate) async fn watch(&self, pause: Duration, mut changed: impl FnMut(Watched)) {
+    /// Calls `changed` with the facts whenever one has changed, at most every `pause_ms`; ends
+    /// with consensus. What changes within a pause gathers until its end.
+    pub(crate) async fn watch(&self, pause_ms: u64, mut changed: impl FnMut(Watched)) {
         let mut metrics = self.raft.metrics();
         let mut last = None;
+        let mut quiet_until = self.env.clock.now();
         loop {
-            let facts = watched(&metrics.borrow_watched());
-            if last.as_ref() != Some(&facts) {
+            // openraft also reports what nobody here follows; that must wake nobody.
+            if last.as_ref() != Some(&watched(&metrics.borrow_watched())) {
+                sleep_until(&*self.env.clock, quiet_until).await;
+                let facts = watched(&metrics.borrow_watched());
                 changed(facts.clone());
                 last = Some(facts);
+                quiet_until = self.env.clock.now().plus_ms(pause_ms);
             }
-            // The first change after a pause is told at once; what follows gathers for a while.
-            tokio::time::sleep(pause).await;
             if metrics.changed().await.is_err() {
                 return;
             }

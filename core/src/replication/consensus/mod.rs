@@ -19,6 +19,7 @@ mod facade;
 mod log;
 mod machine;
 mod network;
+mod pace;
 mod runtime;
 
 pub(crate) use facade::{Consensus, Start, Watched};
@@ -32,6 +33,9 @@ use openraft::vote::RaftTerm;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{LogIndex, NodeId, Term};
+
+/// What a daemon logs unless told otherwise: openraft tells every heartbeat at `info`.
+pub const LOG_FILTER_DEFAULT: &str = "info,openraft=warn";
 
 openraft::declare_raft_types!(
     pub(crate) Types:

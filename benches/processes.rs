@@ -1,0 +1,75 @@
+//! What processes have used so far, from Linux's `/proc`.
+
+use std::fs;
+use std::io;
+
+/// Clock ticks per second of `/proc/PID/stat`: fixed for user space on Linux.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// User and system time of one process since it started, in seconds.
+///
+/// Fields 14 and 15 of `/proc/PID/stat` (proc(5)), counted after the name in brackets. Fails if
+/// there is no such process.
+pub fn cpu_seconds(pid: u32) -> io::Result<f64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let (_, fields) = stat.rsplit_once(") ").ok_or(io::ErrorKind::InvalidData)?;
+    let field = |at: usize| fields.split(' ').nth(at).and_then(|text| text.parse::<u64>().ok());
+    match (field(11), field(12)) {
+        (Some(user), Some(system)) => Ok((user + system) as f64 / TICKS_PER_SECOND),
+        _ => Err(io::ErrorKind::InvalidData.into()),
+    }
+}
+
+/// The same of several processes together.
+pub fn cpu_seconds_of_all(pids: &[u32]) -> io::Result<f64> {
+    pids.iter().map(|pid| cpu_seconds(*pid)).sum()
+}
+
+/// Memory of one process that is in use now, in bytes.
+pub fn resident_size_bytes(pid: u32) -> io::Result<u64> {
+    Ok(status_field(pid, "VmRSS:")? * 1_024)
+}
+
+/// How often the threads of one process went to sleep and were woken since it started.
+pub fn wakeups_count(pid: u32) -> io::Result<u64> {
+    let mut count = 0;
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let status = fs::read_to_string(task?.path().join("status"))?;
+        count += number_after(&status, "voluntary_ctxt_switches:")?;
+    }
+    Ok(count)
+}
+
+fn status_field(pid: u32, name: &str) -> io::Result<u64> {
+    number_after(&fs::read_to_string(format!("/proc/{pid}/status"))?, name)
+}
+
+fn number_after(status: &str, name: &str) -> io::Result<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let number = line.and_then(|rest| rest.split_whitespace().next());
+    number.and_then(|number| number.parse().ok()).ok_or(io::ErrorKind::InvalidData.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_has_used_time_and_memory() {
+        let this = std::process::id();
+        let mut sum = 0_u64;
+        while cpu_seconds(this).expect("it runs") == 0.0 {
+            sum = std::hint::black_box(sum.wrapping_mul(31).wrapping_add(7));
+        }
+        assert!(resident_size_bytes(this).expect("it runs") > 100_000);
+        let before = wakeups_count(this).expect("it runs");
+        (0..5).for_each(|_| std::thread::sleep(std::time::Duration::from_millis(1)));
+        assert!(wakeups_count(this).expect("it runs") >= before + 5);
+    }
+
+    #[test]
+    fn a_process_that_is_gone_is_an_error() {
+        assert!(cpu_seconds(u32::MAX).is_err());
+        assert!(wakeups_count(u32::MAX).is_err());
+    }
+}

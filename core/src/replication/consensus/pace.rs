@@ -1,0 +1,113 @@
+//! Wakes consensus only when something may be due.
+//!
+//! openraft looks at its deadlines every fifth of a heartbeat, on every node, for as long as it
+//! lives: most of what an idle node did. Here its ticks run only while an election may be near, and
+//! a leader's heartbeats come from a timer of exactly their interval.
+//!
+//! Invariants
+//! - Ticks run from a heartbeat before the shortest election timeout on, so no election is late.
+//! - Only what this node accepted from a leader keeps it quiet: frames of a deposed one do not.
+
+use std::time::Duration;
+
+use openraft::ServerState;
+use openraft::async_runtime::WatchReceiver;
+
+use super::facade::Consensus;
+use crate::config::ClusterSettings;
+
+/// The lengths that matter.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    heartbeat_ms: u64,
+    /// Silence of the leader from which on openraft ticks.
+    quiet_ms: u64,
+}
+
+/// What consensus needs until the next look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Need {
+    /// This node leads: show it, and look again after an interval.
+    Heartbeat,
+    /// The leader is heard: nothing can be due for so long.
+    Nothing { for_ms: u64 },
+    /// An election may be due.
+    Ticks,
+}
+
+impl Pace {
+    pub(super) fn new(cluster: &ClusterSettings) -> Pace {
+        let heartbeat_ms = cluster.heartbeat_interval_ms;
+        let quiet_ms = cluster.election_timeout_ms_min.saturating_sub(heartbeat_ms);
+        Pace { heartbeat_ms, quiet_ms }
+    }
+
+    /// `followed_age_ms`: since a leader's frame was accepted; `None` if none was since the boot.
+    fn need(self, is_elected: bool, followed_age_ms: Option<u64>) -> Need {
+        match (is_elected, followed_age_ms) {
+            (true, _) => Need::Heartbeat,
+            (false, Some(age_ms)) if age_ms < self.quiet_ms => {
+                Need::Nothing { for_ms: self.quiet_ms - age_ms }
+            }
+            (false, _) => Need::Ticks,
+        }
+    }
+}
+
+impl Consensus {
+    /// Keeps consensus awake as far as it must be, until it ends.
+    pub(crate) async fn keep_pace(&self) {
+        let mut metrics = self.raft.server_metrics();
+        loop {
+            let is_elected = metrics.borrow_watched().state == ServerState::Leader;
+            let need = self.pace.need(is_elected, self.followed_age_ms());
+            self.raft.runtime_config().tick(need == Need::Ticks);
+            let wait_ms = match need {
+                Need::Heartbeat | Need::Ticks => self.pace.heartbeat_ms,
+                Need::Nothing { for_ms } => for_ms,
+            };
+            if need == Need::Heartbeat && self.raft.trigger().heartbeat().await.is_err() {
+                return;
+            }
+            // A change of role is looked at at once. A frame puts the timer off before it fires: a
+            // node that follows is woken by its leader only.
+            let wait = tokio::time::sleep(Duration::from_millis(wait_ms));
+            tokio::select! {
+                biased;
+                changed = metrics.changed() => if changed.is_err() { return },
+                () = self.followed.notified(), if need != Need::Heartbeat => {}
+                () = wait => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_run_while_an_election_may_be_near_and_only_then() {
+        let pace = Pace { heartbeat_ms: 30, quiet_ms: 120 };
+        let rows = [
+            (true, Some(0), Need::Heartbeat),
+            (true, None, Need::Heartbeat), // leads since its boot, heard nobody
+            (false, Some(0), Need::Nothing { for_ms: 120 }),
+            (false, Some(119), Need::Nothing { for_ms: 1 }),
+            (false, Some(120), Need::Ticks),
+            (false, Some(10_000), Need::Ticks),
+            (false, None, Need::Ticks), // just booted: nobody may be there to be heard
+        ];
+        for (is_elected, age_ms, need) in rows {
+            assert_eq!(pace.need(is_elected, age_ms), need, "{is_elected} {age_ms:?}");
+        }
+    }
+
+    #[test]
+    fn ticks_begin_a_heartbeat_before_the_shortest_election_timeout() {
+        let mut cluster = ClusterSettings::of(Vec::new());
+        cluster.heartbeat_interval_ms = 30;
+        cluster.election_timeout_ms_min = 150;
+        assert_eq!(Pace::new(&cluster).quiet_ms, 120);
+    }
+}
