@@ -12,6 +12,7 @@ mod heartbeat;
 pub mod history;
 pub mod ids;
 pub mod key_value;
+pub mod last_inputs;
 pub mod leader;
 mod link;
 pub mod membership;

@@ -158,6 +158,15 @@ impl Cluster {
         (1..=self.nodes_count()).for_each(|node| self.start(node));
     }
 
+    /// Tells the daemon of node number `node`, planned with `QUORATE_TEST_PANIC`, to panic.
+    pub fn tell_to_panic(&self, node: usize) {
+        let pid = self.daemons[node - 1].pid().expect("only a running daemon is told");
+        let pid = i32::try_from(pid).expect("Linux process ids fit 22 bits");
+        // SAFETY: kill has no memory effects. The child was not waited for, so the id is its own.
+        let sent = unsafe { libc::kill(pid, libc::SIGUSR1) };
+        assert_eq!(sent, 0, "a child can be signalled");
+    }
+
     /// The nodes that say that they lead: more than one is a bug, unless one answers late.
     pub fn leaders(&self) -> Vec<usize> {
         let running = |daemon: &&Daemon| daemon.pid().is_some();

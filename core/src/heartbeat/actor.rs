@@ -9,6 +9,7 @@ use super::{AskPulse, PathChanged, Paused, PeerHealth, PeerPulse, SetPeers};
 use crate::codec::{self, Channel};
 use crate::config::ClusterSettings;
 use crate::ids::NodeId;
+use crate::last_inputs::{self, ActorName};
 use crate::link::{Link, Received};
 use crate::ports::Env;
 
@@ -59,8 +60,10 @@ impl HeartbeatActor {
 
     /// The whole shell: read the clock once, step, perform the effects in order.
     fn advance(&mut self, input: Input, ctx: &mut Context<Self>) {
+        let now = self.env.clock.now();
+        let _running = last_inputs::note(ActorName::Heartbeat, self.node, now, input.brief());
         let mut effects = Vec::new();
-        self.state.step(self.env.clock.now(), input, &mut effects);
+        self.state.step(now, input, &mut effects);
         for effect in effects {
             self.perform(effect, ctx);
         }

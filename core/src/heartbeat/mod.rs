@@ -10,6 +10,7 @@
 //! Read next: [`state`], then `actor.rs` for the shell.
 
 mod actor;
+mod last_inputs;
 mod peer;
 pub mod state;
 #[cfg(test)]

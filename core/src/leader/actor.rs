@@ -18,6 +18,7 @@ use crate::config::ClusterSettings;
 use crate::error::SwitchoverError;
 use crate::heartbeat::{Paused, PeerHealth};
 use crate::ids::NodeId;
+use crate::last_inputs::{self, ActorName};
 use crate::ports::{Clock, Env, sleep_until};
 use crate::replication::{
     AskProgress, ConsensusReport, PauseWrites, ProposeRecord, QuorumAcked, TransferLeadership,
@@ -76,8 +77,10 @@ impl LeaderActor {
 
     /// The whole shell: read the clock once, step, perform the effects in order.
     fn advance(&mut self, input: Input, ctx: &mut Context<Self>) {
+        let now = self.clock.now();
+        let _running = last_inputs::note(ActorName::Leader, self.this, now, input.brief());
         let mut effects = Vec::new();
-        self.state.step(self.clock.now(), input, &mut effects);
+        self.state.step(now, input, &mut effects);
         for effect in effects {
             self.perform(effect, ctx);
         }

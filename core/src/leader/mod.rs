@@ -12,6 +12,7 @@
 
 pub(crate) mod actor;
 mod handover;
+mod last_inputs;
 pub(crate) mod record;
 pub(crate) mod state;
 

@@ -1,20 +1,21 @@
 //! The shell around [`Membership`] and [`Gossip`]: clock, timers, link, orders and replies. It
-//! decides nothing. The messages that drive it are in `mailbox.rs`.
+//! decides nothing. The messages that drive it are in `mailbox.rs`, gossip's half of it is in
+//! `gossip_shell.rs`.
 
 use std::collections::BTreeMap;
 
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
-use super::gossip::{Gossip, GossipEffect, GossipTuning};
+use super::gossip::{Gossip, GossipTuning};
 use super::orders::Outside;
 use super::state::{Effect, Input, Membership, Order};
 use super::{AddressLearnt, ChangeMembers, ViewChanged, ViewTable};
-use crate::codec::Channel;
 use crate::config::ClusterSettings;
 use crate::error::MembershipError;
 use crate::heartbeat::SetPeers;
 use crate::ids::NodeId;
+use crate::last_inputs::{self, ActorName, Brief, Running};
 use crate::link::Link;
 use crate::ports::{Env, Now};
 
@@ -26,16 +27,16 @@ pub(super) type Reply = Result<Vec<NodeId>, MembershipError>;
 /// The membership actor of one node.
 pub struct MembershipActor {
     node: NodeId,
-    env: Env,
-    link: Link,
+    pub(super) env: Env,
+    pub(super) link: Link,
     outside: Outside,
-    state: Membership,
-    gossip: Gossip,
+    pub(super) state: Membership,
+    pub(super) gossip: Gossip,
     waiting: BTreeMap<u64, oneshot::Sender<Reply>>,
     requests_count: u64,
     timer: Option<SpawnHandle>,
     /// With the time for which it is set.
-    gossip_timer: Option<(Now, SpawnHandle)>,
+    pub(super) gossip_timer: Option<(Now, SpawnHandle)>,
 }
 
 impl MembershipActor {
@@ -69,6 +70,7 @@ impl MembershipActor {
     /// The whole shell: read the clock once, step, perform the effects in order.
     pub(super) fn advance(&mut self, input: Input, ctx: &mut Context<Self>) {
         let now = self.env.clock.now();
+        let _running = self.note(now, input.brief());
         let mut effects = Vec::new();
         self.state.step(now, input, &mut effects);
         for effect in effects {
@@ -139,12 +141,6 @@ impl MembershipActor {
         reply
     }
 
-    pub(super) fn hear(&mut self, payload: &[u8], ctx: &mut Context<Self>) {
-        let mut out = Vec::new();
-        self.gossip.hear(self.env.clock.now(), payload, &mut out);
-        self.perform_gossip(out, ctx);
-    }
-
     pub(super) fn table(&self) -> ViewTable {
         self.state.table()
     }
@@ -153,35 +149,8 @@ impl MembershipActor {
         self.node
     }
 
-    /// Performs what gossip asks for, then sets its next timer.
-    fn perform_gossip(&mut self, effects: Vec<GossipEffect>, ctx: &mut Context<Self>) {
-        for effect in effects {
-            match effect {
-                GossipEffect::Send { to, address, payload } => {
-                    let path = self.state.path(to);
-                    self.link.send(to, address, path, Channel::Gossip, &payload);
-                }
-                GossipEffect::Heard { member, liveness, address } => {
-                    self.advance(Input::Heard { member, liveness, address }, ctx);
-                }
-            }
-        }
-        let next = self.gossip.next_timer();
-        if next == self.gossip_timer.map(|(at, _)| at) {
-            return;
-        }
-        if let Some((_, earlier)) = self.gossip_timer.take() {
-            ctx.cancel_future(earlier);
-        }
-        let Some(at) = next else { return };
-        let wait = at.since(self.env.clock.now());
-        let fire = |actor: &mut Self, ctx: &mut Context<Self>| {
-            actor.gossip_timer = None;
-            let mut out = Vec::new();
-            actor.gossip.timer_fired(actor.env.clock.now(), &mut out);
-            actor.perform_gossip(out, ctx);
-        };
-        self.gossip_timer = Some((at, ctx.run_later(wait, fire)));
+    pub(super) fn note(&self, now: Now, brief: Brief) -> Running {
+        last_inputs::note(ActorName::Membership, self.node, now, brief)
     }
 }
 

@@ -13,8 +13,10 @@
 mod actor;
 mod change;
 pub(crate) mod gossip;
+mod gossip_shell;
 #[cfg(test)]
 mod gossip_tests;
+mod last_inputs;
 mod mailbox;
 mod orders;
 pub mod roster;

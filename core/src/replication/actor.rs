@@ -2,29 +2,24 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::rc::Rc;
 
 use actix::prelude::*;
 use tokio::sync::watch;
 
+use super::ConsensusReport;
 use super::consensus::{Consensus, Lines, SharedMachine, Watched};
 use super::handlers::{Flush, Write};
+use super::parts::{Learn, Parts, Reports};
 use super::state::{Effect, Input, Replication, RequestNumber};
 use super::store::LogStore;
 use super::work::{self, PendingRead, PendingWrite, Tasks};
-use super::{ConsensusReport, QuorumAcked};
 use crate::ids::NodeId;
+use crate::last_inputs::{self, ActorName};
 use crate::ports::Env;
 
 /// Requests that may wait in the mailbox.
 const MAILBOX_COUNT: usize = 16_384;
-
-/// Who is told what consensus says.
-pub(crate) struct Reports {
-    pub(crate) consensus: Vec<Recipient<ConsensusReport>>,
-    pub(crate) acked: Recipient<QuorumAcked>,
-}
 
 pub(crate) struct ReplicationActor {
     pub(super) env: Env,
@@ -51,26 +46,6 @@ pub(crate) struct ReplicationActor {
     /// Notes where a member says to be, for the next connection to it.
     pub(super) learn: Learn,
 }
-
-/// What a replication actor is made of.
-pub(crate) struct Parts {
-    pub(crate) env: Env,
-    pub(crate) this: NodeId,
-    pub(crate) consensus: Consensus,
-    pub(crate) machine: SharedMachine,
-    pub(crate) lines: Lines,
-    pub(crate) log: LogStore,
-    pub(crate) tasks: Tasks,
-    pub(crate) write_timeout_ms: u64,
-    /// Silence after which a leader counts as none.
-    pub(crate) silence_ms_max: u64,
-    pub(crate) reports: Reports,
-    pub(crate) ended: watch::Sender<Option<String>>,
-    pub(crate) learn: Learn,
-}
-
-/// Takes a member and where its heartbeat and membership listen.
-pub(crate) type Learn = Box<dyn Fn(NodeId, SocketAddr)>;
 
 impl ReplicationActor {
     pub(crate) fn new(parts: Parts) -> ReplicationActor {
@@ -114,6 +89,8 @@ impl ReplicationActor {
     }
 
     pub(super) fn advance(&mut self, input: Input, ctx: &mut Context<Self>) {
+        let now = self.env.clock.now();
+        let _running = last_inputs::note(ActorName::Replication, self.this, now, input.brief());
         let mut effects = Vec::new();
         self.state.step(self.consensus.leader_age_ms(), input, &mut effects);
         for effect in effects {

@@ -15,9 +15,11 @@ mod applied;
 mod consensus;
 mod facts;
 mod handlers;
+mod last_inputs;
 pub mod machine;
 mod members;
 pub mod offline;
+mod parts;
 mod requests;
 mod state;
 pub(crate) mod store;
@@ -25,13 +27,14 @@ pub(crate) mod store;
 mod tests;
 mod work;
 
-pub(crate) use actor::{Parts, ReplicationActor, Reports};
+pub(crate) use actor::ReplicationActor;
 pub(crate) use applied::{Applied, Listener as AppliedListener};
 pub use consensus::LOG_FILTER_DEFAULT;
 pub(crate) use consensus::{
     Consensus, Lines, Question, Reply, SharedMachine, Start as StartConsensus,
 };
 pub(crate) use handlers::{AskReadIndex, Stop, Write};
+pub(crate) use parts::{Parts, Reports};
 pub(crate) use store::{LogStore, SnapshotStore};
 pub use store::{StoreError, is_panic_guarded};
 pub(crate) use work::{PendingWrite, Tasks, outcome};

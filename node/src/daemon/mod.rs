@@ -93,6 +93,7 @@ fn try_run(config: &Path) -> Result<Exit, StartError> {
 async fn serve(settings: Settings) -> Result<Exit, StartError> {
     // Before anything is opened: a signal that arrives while the node starts is not lost.
     let mut signals = Signals::new()?;
+    panics::panic_when_told()?;
     let (_, this) = settings.this_member().expect("validated settings list this node");
     let env = quorate_net::env(this.address, &settings.node.data_dir)?;
     let (name, api) = (settings.node.name.clone(), this.api());
