@@ -12,6 +12,7 @@
 
 mod entry;
 mod frame;
+mod refusals;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ pub use frame::{
     PROTOCOL_VERSION, PROTOCOL_VERSION_OLDEST, decode_frame, decode_header, encode_frame,
     negotiate,
 };
+pub(crate) use refusals::Refusals;
 pub use snapshot::{SNAPSHOT_VERSION, Section, SnapshotKind, decode_sections, encode_sections};
 
 use serde::Serialize;

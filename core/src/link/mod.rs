@@ -189,12 +189,18 @@ impl Link {
 
 impl Inner {
     /// Hands a good frame to its receiver. A receiver with a full mailbox loses it, as a network
-    /// would.
-    fn deliver(&self, frame: Frame, address: SocketAddr, path: Path, to: &Receivers) {
+    /// would. A frame that no receiver wants is an error.
+    fn deliver(
+        &self,
+        frame: Frame,
+        address: SocketAddr,
+        path: Path,
+        to: &Receivers,
+    ) -> Result<(), CodecError> {
         let from = frame.header.from.node;
         if from == self.identity.node {
             let detail = format!("{address} sends as this node, {from}");
-            return self.refuse(&CodecError::Malformed { what: "link frame", detail });
+            return Err(CodecError::Malformed { what: "link frame", detail });
         }
         let received = Received { from, address, path, payload: frame.payload };
         let outcome = match frame.header.channel {
@@ -202,15 +208,16 @@ impl Inner {
             Channel::Gossip => to.gossip.try_send(received),
             channel @ (Channel::Handshake | Channel::Request | Channel::Response) => {
                 let detail = format!("{channel:?} does not belong on this port");
-                return self.refuse(&CodecError::Malformed { what: "link frame", detail });
+                return Err(CodecError::Malformed { what: "link frame", detail });
             }
         };
         self.counts.borrow_mut().note_received(path, outcome.is_ok());
+        Ok(())
     }
 
     fn refuse(&self, error: &CodecError) {
         let now = self.env.clock.now();
-        if self.counts.borrow_mut().note_refused(now, counts::code_of(error)) {
+        if self.counts.borrow_mut().note_refused(now, error) {
             tracing::warn!(node = %self.identity.node, %error, "link frame refused");
         }
     }
@@ -225,9 +232,10 @@ async fn receive_datagrams(inner: Rc<Inner>, socket: Arc<dyn Datagrams>, to: Rec
             tokio::time::sleep(ERROR_WAIT).await;
             continue;
         };
-        match decode_frame(&buffer[..size_bytes], &inner.identity) {
-            Ok(frame) => inner.deliver(frame, address, Path::Udp, &to),
-            Err(error) => inner.refuse(&error),
+        let frame = decode_frame(&buffer[..size_bytes], &inner.identity);
+        let delivered = frame.and_then(|frame| inner.deliver(frame, address, Path::Udp, &to));
+        if let Err(error) = delivered {
+            inner.refuse(&error);
         }
     }
 }

@@ -108,7 +108,7 @@ pub(super) async fn accept(inner: Rc<Inner>, listener: Box<dyn Listener>, to: Re
 }
 
 /// A stream in, until it ends or carries something that is no frame of ours: after that nobody
-/// knows where the next one begins.
+/// knows where the next one begins, or what its sender takes this port for.
 async fn read_frames(
     inner: Rc<Inner>,
     mut stream: Box<dyn Stream>,
@@ -117,8 +117,13 @@ async fn read_frames(
 ) {
     loop {
         match timeout(READ_TIMEOUT, read_frame(&inner, &mut *stream)).await {
-            Ok(Ok(Ok(frame))) => inner.deliver(frame, address, Path::Tcp, &to),
-            Ok(Ok(Err(error))) => return inner.refuse(&error),
+            Ok(Ok(frame)) => {
+                let delivered =
+                    frame.and_then(|frame| inner.deliver(frame, address, Path::Tcp, &to));
+                if let Err(error) = delivered {
+                    return inner.refuse(&error);
+                }
+            }
             Ok(Err(_)) | Err(_) => return,
         }
     }

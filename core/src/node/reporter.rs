@@ -13,6 +13,7 @@ use crate::link::{Link, Path};
 use crate::membership::{AskView, Liveness, Member, MemberView, Role, ViewTable};
 use crate::ports::{Env, Now};
 use crate::replication::{AskFacts, ReplicationFacts};
+use crate::rpc::Refused;
 use crate::status::{AskStatus, Fact, Figure, MemberStatus, Status};
 
 /// Answers [`AskStatus`] for one node.
@@ -22,6 +23,7 @@ pub(super) struct Reporter {
     pub(super) settings: Settings,
     pub(super) book: AddressBook,
     pub(super) link: Link,
+    pub(super) refused: Refused,
     pub(super) leadership: watch::Receiver<Leadership>,
     pub(super) facts: Recipient<AskFacts>,
     pub(super) pulse: Recipient<AskPulse>,
@@ -119,6 +121,7 @@ impl Reporter {
         let mut counters = vec![
             figure("snapshot_index", facts.snapshot_index.0),
             figure("remembered_requests", facts.requests_count),
+            figure("calls_refused", self.refused.count()),
         ];
         counters.extend(link.figures().into_iter().map(|(name, value)| figure(name, value)));
         counters

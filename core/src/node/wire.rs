@@ -27,7 +27,7 @@ use crate::replication::{
     Applied, AppliedListener, Consensus, Lines, LogStore, Parts, ReplicationActor, Reports,
     SharedMachine, SnapshotStore, StartConsensus, Tasks,
 };
-use crate::rpc;
+use crate::rpc::{Refused, Server};
 
 /// How long a call between nodes may take before its connection counts as dead, in election
 /// timeouts: a disk that stalls is slow, a peer that stays silent this long is gone.
@@ -69,6 +69,7 @@ struct Common {
     own: Own,
     book: AddressBook,
     link: Link,
+    refused: Refused,
     tasks: Tasks,
 }
 
@@ -97,7 +98,8 @@ pub(super) async fn run(
     let book = AddressBook::new(&settings);
     let founders_count = settings.cluster.founders().len() as u64;
     let founders: BTreeSet<NodeId> = (1..=founders_count).map(NodeId).collect();
-    let common = Common { env, settings, own, book, link, tasks: Tasks::default() };
+    let (refused, tasks) = (Refused::default(), Tasks::default());
+    let common = Common { env, settings, own, book, link, refused, tasks };
     let contexts =
         Contexts { leader: Context::new(), membership: Context::new(), heartbeat: Context::new() };
     let (senders, watches) = common.watches();
@@ -204,8 +206,13 @@ impl Common {
         replication: &Addr<ReplicationActor>,
         watches: &Watches,
     ) {
-        let answering = Rc::new(NodeAnswering { consensus, replication: replication.clone() });
-        self.tasks.spawn(rpc::serve(self.env.clone(), self.own.identity, listener, answering));
+        let server = Server {
+            env: self.env.clone(),
+            this: self.own.identity,
+            with: Rc::new(NodeAnswering { consensus, replication: replication.clone() }),
+            refused: self.refused.clone(),
+        };
+        self.tasks.spawn(server.serve(listener));
         let registrar = Registrar {
             this: self.own.identity.node,
             public_key: self.own.key.verifying_key().to_bytes(),
@@ -272,6 +279,7 @@ impl Common {
             settings: self.settings.clone(),
             book: self.book.clone(),
             link: self.link.clone(),
+            refused: self.refused.clone(),
             leadership: watches.leadership.clone(),
             facts: replication.clone().recipient(),
             pulse: contexts.heartbeat.address().recipient(),

@@ -9,14 +9,14 @@
 //!   the connection is being made.
 //! - Nothing is read from a stream before its handshake has shown cluster, lineage and protocol.
 //!
-//! Read next: [`Client`], then [`serve`].
+//! Read next: [`Client`], then [`Server`].
 
 mod client;
 mod server;
 mod wire;
 
 pub use client::{Client, Lookup};
-pub use server::{Answering, serve};
+pub use server::{Answering, Refused, Server};
 
 use serde::{Deserialize, Serialize};
 

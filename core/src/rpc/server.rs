@@ -1,6 +1,8 @@
 //! The answering side: accepts connections, and answers each request as it gets ready.
 
+use std::cell::RefCell;
 use std::io;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -10,8 +12,8 @@ use futures_util::future::LocalBoxFuture;
 use futures_util::stream::FuturesUnordered;
 use tokio::io::AsyncWriteExt;
 
-use super::wire::{FrameBuffer, put_frame, shake_hands, take_number};
-use crate::codec::{Channel, Identity};
+use super::wire::{FrameBuffer, codec_error, put_frame, shake_hands, take_number};
+use crate::codec::{Channel, Identity, Refusals};
 use crate::ids::NodeId;
 use crate::ports::{Env, Listener, Stream};
 
@@ -26,36 +28,74 @@ pub trait Answering {
     fn answer(&self, from: NodeId, request: Bytes) -> LocalBoxFuture<'static, Option<Bytes>>;
 }
 
-/// Serves connections until the listener fails. Call it inside the node's `LocalSet`.
-pub async fn serve(env: Env, this: Identity, listener: Box<dyn Listener>, with: Rc<dyn Answering>) {
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                tokio::task::spawn_local(serve_stream(this, stream, with.clone()));
-            }
-            Err(error) => {
-                tracing::warn!(node = %this.node, %error, "a connection could not be accepted");
-                let again = env.clock.now().plus_ms(50);
-                crate::ports::sleep_until(&*env.clock, again).await;
-            }
-        }
+/// Frames that were refused on all connections of one node. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Refused(Rc<RefCell<Refusals>>);
+
+impl Refused {
+    /// How many since the node started.
+    pub fn count(&self) -> u64 {
+        self.0.borrow().counts().values().sum()
     }
 }
 
-async fn serve_stream(this: Identity, mut stream: Box<dyn Stream>, with: Rc<dyn Answering>) {
-    let mut frames = FrameBuffer::new(this);
-    let shaken = shake_hands(&mut stream, &mut frames, NodeId(0));
-    let from = match tokio::time::timeout(HANDSHAKE_TIMEOUT, shaken).await {
-        Ok(Ok(from)) => from,
-        Ok(Err(error)) => {
-            tracing::warn!(node = %this.node, %error, "a connection was refused");
-            return;
+/// One node's answering side. Clones share it.
+#[derive(Clone)]
+pub struct Server {
+    /// The node's world.
+    pub env: Env,
+    /// Who answers.
+    pub this: Identity,
+    /// Finds the answers.
+    pub with: Rc<dyn Answering>,
+    /// Counts what was refused.
+    pub refused: Refused,
+}
+
+impl Server {
+    /// Serves connections until the listener fails. Call it inside the node's `LocalSet`.
+    pub async fn serve(self, listener: Box<dyn Listener>) {
+        loop {
+            match listener.accept().await {
+                Ok((stream, address)) => {
+                    let server = self.clone();
+                    tokio::task::spawn_local(async move {
+                        let ended = server.serve_stream(stream).await;
+                        server.note_end(address, ended);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(
+                        node = %self.this.node,
+                        %error,
+                        "a connection could not be accepted"
+                    );
+                    let again = self.env.clock.now().plus_ms(50);
+                    crate::ports::sleep_until(&*self.env.clock, again).await;
+                }
+            }
         }
-        Err(_) => return,
-    };
-    // A connection that ends is ordinary; its peer opens another.
-    let ended = exchange(this, from.node, stream, frames, with).await;
-    tracing::debug!(node = %this.node, from = %from.node, ?ended, "a connection ended");
+    }
+
+    async fn serve_stream(&self, mut stream: Box<dyn Stream>) -> io::Result<()> {
+        let mut frames = FrameBuffer::new(self.this);
+        let shaken = shake_hands(&mut stream, &mut frames, NodeId(0));
+        let from = tokio::time::timeout(HANDSHAKE_TIMEOUT, shaken).await??;
+        exchange(self.this, from.node, stream, frames, self.with.clone()).await
+    }
+
+    /// A connection that ends is ordinary, its peer opens another; one that carried something else
+    /// than frames of this cluster is counted, and logged at most once per minute and code.
+    fn note_end(&self, address: SocketAddr, ended: io::Result<()>) {
+        let node = self.this.node;
+        let refused = ended.as_ref().err().and_then(codec_error);
+        let Some(error) = refused else {
+            return tracing::debug!(%node, %address, ?ended, "a connection ended");
+        };
+        if self.refused.0.borrow_mut().note(self.env.clock.now(), error) {
+            tracing::warn!(%node, %address, %error, "a connection was refused");
+        }
+    }
 }
 
 async fn exchange(

@@ -7,8 +7,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
 use super::Hello;
 use crate::codec::{
-    Channel, FRAME_HEADER_SIZE_BYTES, Frame, Identity, PROTOCOL_VERSION, PROTOCOL_VERSION_OLDEST,
-    decode, decode_header, encode, encode_frame, negotiate,
+    Channel, CodecError, FRAME_HEADER_SIZE_BYTES, Frame, Identity, PROTOCOL_VERSION,
+    PROTOCOL_VERSION_OLDEST, decode, decode_header, encode, encode_frame, negotiate,
 };
 use crate::ids::NodeId;
 use crate::ports::Stream;
@@ -70,7 +70,7 @@ pub(super) async fn shake_hands(
         }
     };
     if frame.header.channel != Channel::Handshake {
-        return Err(io::Error::other("the first frame is no handshake"));
+        return Err(malformed("handshake", "the first frame is none"));
     }
     let theirs: Hello = decode("handshake", &frame.payload).map_err(io::Error::other)?;
     negotiate((hello.oldest, hello.newest), (theirs.oldest, theirs.newest))
@@ -80,6 +80,15 @@ pub(super) async fn shake_hands(
         return Err(io::Error::other(format!("{from} answers where {to} was called")));
     }
     Ok(frame.header.from)
+}
+
+fn malformed(what: &'static str, detail: &str) -> io::Error {
+    io::Error::other(CodecError::Malformed { what, detail: detail.to_owned() })
+}
+
+/// Why a stream ended, if it was for its bytes.
+pub(super) fn codec_error(error: &io::Error) -> Option<&CodecError> {
+    error.get_ref()?.downcast_ref()
 }
 
 /// Appends one call's frame to `out`: its number, then its bytes.
@@ -101,7 +110,7 @@ pub(super) fn put_frame(
 pub(super) fn take_number(frame: &Frame) -> io::Result<(u64, Bytes)> {
     let mut payload = frame.payload.clone();
     if payload.len() < 8 {
-        return Err(io::Error::other("a frame without its number"));
+        return Err(malformed("call", "it has no number"));
     }
     let number = payload.get_u64();
     Ok((number, payload))

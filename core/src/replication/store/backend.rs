@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
-use redb::{Builder, Database, StorageBackend};
+use redb::{Builder, Database, DatabaseError, StorageBackend, StorageError};
 
 use super::StoreError;
 use crate::ports::{Blocks, Disk, OpenHow};
@@ -66,6 +66,12 @@ pub(super) fn open(disk: &dyn Disk, path: &Path) -> Result<Arc<Database>, StoreE
     GUARDED.set(false);
     match opened {
         Ok(Ok(database)) => Ok(Arc::new(database)),
+        // What the system refuses says nothing about the file: a full disk is no damage.
+        Ok(Err(DatabaseError::Storage(StorageError::Io(error))))
+            if error.raw_os_error().is_some() =>
+        {
+            Err(StoreError::Io { path: path.to_owned(), error })
+        }
         Ok(Err(error)) => Err(damaged(error.to_string())),
         Err(_) => Err(damaged("the database is not readable at all".to_owned())),
     }
