@@ -8,4 +8,5 @@ pub mod cluster;
 pub mod contracts;
 pub mod links;
 pub mod load;
+pub mod privileged;
 pub mod skips;

@@ -104,8 +104,8 @@ async fn serve(settings: Settings) -> Result<Exit, StartError> {
         biased;
         signal = signals.next() => signal,
         reason = handle.failed() => {
-            tracing::error!(node = %handle.node(), reason, "node failed; the others go on; mend \
-                the cause and start it again");
+            tracing::error!(node = %handle.node(), reason, "Q1531 the node failed; the others go \
+                on; mend the cause and start it again");
             return Ok(Exit::Failed);
         }
     };

@@ -46,19 +46,25 @@ impl SnapshotStore {
         Ok(SnapshotStore { lane, database })
     }
 
-    /// Runs `build` on the snapshot lane and keeps its bytes as the newest snapshot.
+    /// Runs `build` on the snapshot lane and keeps its bytes as the newest snapshot. After an error
+    /// the one before is still the newest, and consensus ends: the log could not be compacted.
     pub(crate) async fn save(
         &self,
         meta: SnapshotMeta,
         build: impl FnOnce() -> Bytes + Send + 'static,
     ) -> io::Result<Bytes> {
         let database = self.database.clone();
-        run(&self.lane, move || {
+        let job = run(&self.lane, move || {
             let bytes = build();
             write(&database, &meta, &bytes)?;
             Ok(bytes)
+        });
+        job.await.inspect_err(|error| {
+            tracing::error!(
+                %error,
+                "Q1408 the snapshot cannot be written; the node stops; check the disk"
+            );
         })
-        .await
     }
 
     /// The newest snapshot, if there is one.
