@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures_util::future::{BoxFuture, ready};
@@ -17,15 +18,31 @@ type File = Arc<Mutex<Vec<u8>>>;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MemoryDisk {
     files: Arc<Mutex<BTreeMap<PathBuf, File>>>,
+    is_full: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
-struct MemoryBlocks(File);
+struct MemoryBlocks {
+    file: File,
+    is_full: Arc<AtomicBool>,
+}
 
 #[derive(Debug)]
 struct InlineLane;
 
+/// What Linux says of a full disk (ENOSPC).
+const NO_SPACE_CODE: i32 = 28;
+
 impl MemoryDisk {
+    /// From here on there is no room, or there is again: writes to open files are refused.
+    pub(crate) fn set_full(&self, is_full: bool) {
+        self.is_full.store(is_full, Ordering::Relaxed);
+    }
+
+    fn blocks(&self, file: &File) -> Box<dyn Blocks> {
+        Box::new(MemoryBlocks { file: file.clone(), is_full: self.is_full.clone() })
+    }
+
     /// Changes bytes behind the store's back.
     pub(crate) fn damage(&self, path: &str, change: impl FnOnce(&mut Vec<u8>)) {
         let file = self.files.lock().unwrap().get(Path::new(path)).unwrap().clone();
@@ -38,12 +55,10 @@ impl Disk for MemoryDisk {
         let mut files = self.files.lock().unwrap();
         match how {
             OpenHow::Existing => match files.get(path) {
-                Some(file) => Ok(Box::new(MemoryBlocks(file.clone()))),
+                Some(file) => Ok(self.blocks(file)),
                 None => Err(io::ErrorKind::NotFound.into()),
             },
-            OpenHow::CreateIfMissing => {
-                Ok(Box::new(MemoryBlocks(files.entry(path.to_owned()).or_default().clone())))
-            }
+            OpenHow::CreateIfMissing => Ok(self.blocks(files.entry(path.to_owned()).or_default())),
         }
     }
 
@@ -81,13 +96,22 @@ impl Lane for InlineLane {
     }
 }
 
+impl MemoryBlocks {
+    fn room(&self) -> io::Result<()> {
+        match self.is_full.load(Ordering::Relaxed) {
+            true => Err(io::Error::from_raw_os_error(NO_SPACE_CODE)),
+            false => Ok(()),
+        }
+    }
+}
+
 impl Blocks for MemoryBlocks {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.0.lock().unwrap().len() as u64)
+        Ok(self.file.lock().unwrap().len() as u64)
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        let bytes = self.0.lock().unwrap();
+        let bytes = self.file.lock().unwrap();
         let at = offset as usize;
         let found = bytes.get(at..at + buffer.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
         buffer.copy_from_slice(found);
@@ -95,7 +119,8 @@ impl Blocks for MemoryBlocks {
     }
 
     fn write_at(&self, offset: u64, written: &[u8]) -> io::Result<()> {
-        let mut bytes = self.0.lock().unwrap();
+        self.room()?;
+        let mut bytes = self.file.lock().unwrap();
         let (at, end) = (offset as usize, offset as usize + written.len());
         let size_bytes = bytes.len().max(end);
         bytes.resize(size_bytes, 0);
@@ -104,7 +129,8 @@ impl Blocks for MemoryBlocks {
     }
 
     fn set_len(&self, size_bytes: u64) -> io::Result<()> {
-        self.0.lock().unwrap().resize(size_bytes as usize, 0);
+        self.room()?;
+        self.file.lock().unwrap().resize(size_bytes as usize, 0);
         Ok(())
     }
 

@@ -230,3 +230,21 @@ fn a_failed_write_fails_everything_after_it() {
         }
     });
 }
+
+#[test]
+fn a_full_disk_is_no_damaged_store() {
+    local(async {
+        let disk = MemoryDisk::default();
+        let log = reopen(&disk).await.expect("opens");
+        append(&log, vec![entry(1, 1)]).await;
+
+        disk.set_full(true);
+        let refused = reopen(&disk).await.expect_err("the opening of a store writes");
+        let text = refused.to_string();
+        assert!(text.starts_with("Q1403 log.redb cannot be opened: No space left"), "{text}");
+
+        disk.set_full(false);
+        let log = reopen(&disk).await.expect("opens, once there is room");
+        assert_eq!(log.state().last, Some(id(1, 1)));
+    });
+}
