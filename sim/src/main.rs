@@ -1,14 +1,16 @@
 //! `quorate-sim`: runs scenarios by name and seed.
 //!
-//! `quorate-sim list`, `run NAME --seed N`, `sweep NAME|all --seeds COUNT`, and
+//! `quorate-sim list`, `run NAME --seed N [--history FILE]`, `sweep NAME|all --seeds COUNT`, and
 //! `soak NODES MINUTES`: ten writes per second for so long, with the size of everything printed.
+//! The history is what clients asked and were told, one line of JSON each, also of a failed run.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use quorate_sim::scenarios::{self, Scenario};
 
-const USAGE: &str = "usage: quorate-sim list | run NAME --seed N | \
+const USAGE: &str = "usage: quorate-sim list | run NAME --seed N [--history FILE] | \
                      sweep NAME|all --seeds COUNT | soak NODES MINUTES";
 
 fn main() -> ExitCode {
@@ -19,10 +21,10 @@ fn main() -> ExitCode {
             scenarios::ALL.iter().for_each(|scenario| println!("{}", scenario.name));
             ExitCode::SUCCESS
         }
-        ["run", name, "--seed", seed] => match (scenarios::by_name(name), number(seed)) {
-            (Some(scenario), Some(seed)) => run(scenario, seed),
-            (None, _) | (_, None) => usage(),
-        },
+        ["run", name, "--seed", seed] => run_named(name, seed, None),
+        ["run", name, "--seed", seed, "--history", path] => {
+            run_named(name, seed, Some(PathBuf::from(path)))
+        }
         ["sweep", name, "--seeds", count] => match (named(name), number(count)) {
             (chosen, Some(count)) if !chosen.is_empty() => {
                 let worst = chosen.into_iter().map(|scenario| sweep(scenario, count)).sum::<u64>();
@@ -65,8 +67,11 @@ fn named(name: &str) -> Vec<Scenario> {
     }
 }
 
-fn run(scenario: Scenario, seed: u64) -> ExitCode {
-    match scenario.run(seed) {
+fn run_named(name: &str, seed: &str, history: Option<PathBuf>) -> ExitCode {
+    let (Some(scenario), Some(seed)) = (scenarios::by_name(name), number(seed)) else {
+        return usage();
+    };
+    match scenario.run_and_keep(seed, history) {
         Ok(report) => {
             println!("{report:#?}");
             ExitCode::SUCCESS

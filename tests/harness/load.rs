@@ -1,17 +1,17 @@
 //! Load: writer processes with ledgers, and the verdict on what they were told.
 //!
-//! Read next: [`Load::verdict`]; `node/src/demo/verdict.rs` is the judge.
+//! Read next: [`Load::verdict`]; `core/src/history/register.rs` is the judge.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use quorate_core::history::register::{Verdict, judge};
 use quorate_core::history::{Operation, Outcome};
 use quorate_core::replication::Consistency;
 use quorate_node::demo::check;
 use quorate_node::demo::processes::Helper;
-use quorate_node::demo::verdict::{Verdict, judge};
 use quorate_node::nodes::Nodes;
 use tempfile::TempDir;
 
@@ -61,6 +61,11 @@ impl Load {
             };
             assert!(status.success(), "a writer ended with {status}");
         }
+    }
+
+    /// The ledgers, one for each writer.
+    pub fn ledgers(&self) -> &[PathBuf] {
+        &self.ledgers
     }
 
     /// The lines of all ledgers so far.

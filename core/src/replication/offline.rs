@@ -1,11 +1,14 @@
-//! Reads a data directory whose node has ended, without a cluster and without consensus.
+//! Reads a data directory whose node has ended, without a cluster and without consensus; and
+//! rewrites one, for tests and repair.
 //!
 //! For whoever does not want to take a node's word for what is on its disk: the demo's verdict, and
 //! an operator with a directory from a dead machine.
 //!
 //! Invariants
-//! - Nothing is appended, voted or compacted. (Opening a store that was not closed repairs it, as
-//!   its node would at its next start.)
+//! - Reading appends, votes and compacts nothing. (Opening a store that was not closed repairs it,
+//!   as its node would at its next start.)
+//! - Rewriting leaves every entry its name and the log its length: what it makes is a store that no
+//!   checksum tells from an honest one. Only a comparison with ledgers or other stores does.
 //! - The whole durable log is applied, also past the last entry that the node knew to be
 //!   committed: it notes that only now and then. So a node that ended while it was behind, or led
 //!   alone, may show entries here that its cluster later gave up.
@@ -18,7 +21,7 @@ use bytes::Bytes;
 use super::Applied;
 use super::machine::StateMachine;
 use super::store::{LogStore, SnapshotStore, StoreError, StoredEntry, StoredPayload};
-use crate::codec::CodecError;
+use crate::codec::{CodecError, Entry, EntryKind};
 use crate::ids::LogIndex;
 use crate::ports::Disk;
 
@@ -81,4 +84,56 @@ pub async fn read(
             };
         }
     }
+}
+
+/// What becomes of one command of a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rewritten {
+    /// It stays as it is.
+    Kept,
+    /// Its entry says nothing, as if it had never been proposed.
+    Removed,
+    /// It has another payload, under the same request id.
+    Replaced(Bytes),
+}
+
+/// Shows `rewrite` every command of the application in the log, with its index and in order, and
+/// makes of it what is answered. Returns how many entries are others than before.
+///
+/// For tests, which tamper with a store so that it is no mere corruption, and for repair tools. A
+/// directory that was rewritten must not go back into its cluster: its log differs from the others
+/// under the same names, which consensus takes for equal. What a snapshot covers is not shown.
+pub async fn rewrite(
+    disk: Arc<dyn Disk>,
+    mut rewrite: impl FnMut(LogIndex, &Bytes) -> Rewritten,
+) -> Result<usize, OfflineError> {
+    let log = LogStore::open(disk).await?;
+    let mut changed = Vec::new();
+    let mut next = log.state().purged.map_or(0, |id| id.index.0) + 1;
+    loop {
+        let entries = log.read(next, next + CHUNK_ENTRIES_COUNT).await?;
+        let Some(last) = entries.last() else { break };
+        next = last.id.index.0 + 1;
+        for StoredEntry { id, payload } in entries {
+            let StoredPayload::Command(bytes) = payload else { continue };
+            let entry = Entry::from_bytes(&bytes).map_err(io::Error::other)?;
+            if entry.kind != EntryKind::Application {
+                continue;
+            }
+            let payload = match rewrite(id.index, &entry.payload) {
+                Rewritten::Kept => continue,
+                Rewritten::Removed => StoredPayload::Blank,
+                Rewritten::Replaced(payload) => {
+                    StoredPayload::Command(Entry { payload, ..entry }.to_bytes())
+                }
+            };
+            changed.push(StoredEntry { id, payload });
+        }
+    }
+    let changed_count = changed.len();
+    let (done, durable) = tokio::sync::oneshot::channel();
+    log.overwrite(changed, Box::new(move |result| drop(done.send(result))));
+    let written = durable.await;
+    written.map_err(|_| io::Error::other("the writer of the log ended"))??;
+    Ok(changed_count)
 }

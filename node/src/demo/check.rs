@@ -1,6 +1,6 @@
 //! Reads what nodes and data directories hold, and has it judged against ledgers.
 //!
-//! Read next: `verdict.rs` for the judgement itself.
+//! Read next: `core/src/history/register.rs` for the judgement itself.
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use quorate_core::api::KeyBody;
+use quorate_core::history::register::{Contents, Shown, Source, Verdict, judge};
 use quorate_core::history::{Operation, ValueHash};
 use quorate_core::key_value::{KeyValue, LIST_COUNT_MAX, Query, QueryReply};
 use quorate_core::replication::{Consistency, offline};
@@ -15,7 +16,6 @@ use quorate_net::DataDisk;
 
 use super::DemoError;
 use super::ledger;
-use super::verdict::{Contents, Shown, Source, Verdict, judge};
 use crate::exit::Exit;
 use crate::nodes::Nodes;
 

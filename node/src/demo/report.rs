@@ -2,9 +2,8 @@
 
 use std::time::Instant;
 
+use quorate_core::history::register::Verdict;
 use serde_json::{Map, Value, json};
-
-use super::verdict::Verdict;
 
 /// Findings that are printed; more are counted.
 const FINDINGS_COUNT_MAX: usize = 20;

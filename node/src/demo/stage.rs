@@ -6,6 +6,7 @@ use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use quorate_core::config::MemberSettings;
+use quorate_core::history::register::{Source, Verdict, judge};
 use quorate_core::history::{Operation, Outcome};
 use quorate_core::ports::Clock;
 use quorate_core::replication::Consistency;
@@ -13,7 +14,6 @@ use quorate_net::BootClock;
 use tempfile::TempDir;
 
 use super::processes::{Daemon, DaemonPlan, Helper};
-use super::verdict::{Source, Verdict, judge};
 use super::{DemoError, check, health};
 use crate::exit::Exit;
 use crate::nodes::Nodes;

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use quorate_core::history::Outcome;
+use quorate_core::history::register::Verdict;
 
 use super::cut::{self, Cut};
 use super::report::Report;
 use super::stage::{Stage, now_ns, within_ms};
-use super::verdict::Verdict;
 use super::{DemoArguments, DemoError};
 
 /// How long things run undisturbed between two faults.

@@ -14,7 +14,7 @@ mod tokens_grow;
 mod tests;
 
 pub use equal_state::{History, Recorded};
-pub use nothing_lost::Ledger;
+pub use nothing_lost::{Asked, Ledger};
 pub use one_acts::OneActs;
 pub use one_elected::OneElectedPerTerm;
 pub use tokens_grow::TokensGrow;

@@ -1,22 +1,21 @@
 //! Nothing acknowledged is lost, and nothing refused takes effect.
 //!
-//! The ledger is kept by the clients. A write whose outcome is unknown may be there or not.
+//! The ledger is the history of the clients, in the lines that the demo writes too. It is judged by
+//! the register model of core, which says what each outcome allows.
 //!
-//! Source: promise 1; Herlihy & Wing 1990, section 2, for writes that each have their own name.
+//! Source: promise 1; core/src/history/register.rs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-/// What became of the writes to one name.
-#[derive(Clone, Debug, Default)]
-struct Entry {
-    acknowledged: Option<String>,
-    unknown: BTreeSet<String>,
-}
+use quorate_core::history::register::{Source, judge};
+use quorate_core::history::{Operation, OperationKind, Outcome, ValueHash};
 
-/// What clients were told.
+/// What clients asked and were told.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
-    entries: BTreeMap<String, Entry>,
+    operations: Vec<Operation>,
+    /// The last value of each name that was acknowledged.
+    values: BTreeMap<String, String>,
     /// How many writes were acknowledged.
     pub acknowledged_count: u64,
     /// How many were refused: they must have no effect.
@@ -25,46 +24,80 @@ pub struct Ledger {
     pub unknown_count: u64,
 }
 
+/// One request of a client, over now.
+#[derive(Clone, Debug)]
+pub struct Asked<'a> {
+    /// The name.
+    pub name: &'a str,
+    /// What was to be written, or was read.
+    pub value: &'a str,
+    /// When it was first sent, in milliseconds of the world.
+    pub start_ms: u64,
+    /// When its outcome was noted.
+    pub end_ms: u64,
+    /// The node that was asked last.
+    pub node: &'a str,
+}
+
+impl Asked<'_> {
+    fn operation(&self, op: OperationKind, outcome: Outcome, log_index: Option<u64>) -> Operation {
+        let Asked { name, value, start_ms, end_ms, node } = *self;
+        Operation {
+            op,
+            key: name.to_owned(),
+            value_hash: Some(ValueHash::of(value.as_bytes())),
+            start_ns: start_ms * 1_000_000,
+            end_ns: end_ms * 1_000_000,
+            outcome,
+            log_index,
+            node: node.to_owned(),
+        }
+    }
+}
+
 impl Ledger {
-    /// The write was acknowledged, after any earlier one of the same name.
-    pub fn acknowledged(&mut self, name: &str, value: &str) {
+    /// The write was acknowledged, at this index of the log.
+    pub fn acknowledged(&mut self, asked: &Asked<'_>, log_index: u64) {
         self.acknowledged_count += 1;
-        self.entries.entry(name.to_owned()).or_default().acknowledged = Some(value.to_owned());
+        self.values.insert(asked.name.to_owned(), asked.value.to_owned());
+        self.write(asked, Outcome::Acknowledged, Some(log_index));
     }
 
     /// The write was refused.
-    pub fn refused(&mut self, name: &str) {
+    pub fn refused(&mut self, asked: &Asked<'_>) {
         self.refused_count += 1;
-        self.entries.entry(name.to_owned()).or_default();
+        self.write(asked, Outcome::Refused, None);
     }
 
     /// Nobody knows what became of the write.
-    pub fn unknown(&mut self, name: &str, value: &str) {
+    pub fn unknown(&mut self, asked: &Asked<'_>) {
         self.unknown_count += 1;
-        let entry = self.entries.entry(name.to_owned()).or_default();
-        entry.unknown.insert(value.to_owned());
+        self.write(asked, Outcome::Unknown, None);
     }
 
-    /// The acknowledged value of a name.
+    /// A linearizable read was answered with the state after this index.
+    pub fn read(&mut self, asked: &Asked<'_>, log_index: u64) {
+        let read = asked.operation(OperationKind::Get, Outcome::Acknowledged, Some(log_index));
+        self.operations.push(read);
+    }
+
+    fn write(&mut self, asked: &Asked<'_>, outcome: Outcome, log_index: Option<u64>) {
+        self.operations.push(asked.operation(OperationKind::Put, outcome, log_index));
+    }
+
+    /// The value of a name that was acknowledged last.
     pub fn value(&self, name: &str) -> Option<&str> {
-        self.entries.get(name)?.acknowledged.as_deref()
+        self.values.get(name).map(String::as_str)
     }
 
-    /// Compares the whole state of one replica; call it when the replica has applied everything.
-    pub fn check(&self, replica: &str, state: &BTreeMap<String, String>) -> Result<(), String> {
-        for (name, entry) in &self.entries {
-            let found = state.get(name);
-            if found == entry.acknowledged.as_ref()
-                || found.is_some_and(|value| entry.unknown.contains(value))
-            {
-                continue;
-            }
-            let Entry { acknowledged, unknown } = entry;
-            return Err(format!(
-                "{replica} has {name} = {found:?}; acknowledged was {acknowledged:?}, unknown \
-                 {unknown:?}"
-            ));
-        }
-        Ok(())
+    /// The whole history, one line for each request.
+    pub fn lines(&self) -> String {
+        self.operations.iter().map(Operation::to_line).collect()
+    }
+
+    /// Compares the whole state of all replicas; call it when each has applied everything.
+    pub fn check(&self, replicas: &[Source]) -> Result<(), String> {
+        let verdict = judge(&self.operations, replicas);
+        if verdict.is_good() { Ok(()) } else { Err(verdict.findings.join("; ")) }
     }
 }

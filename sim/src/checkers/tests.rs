@@ -1,7 +1,7 @@
 //! Checkers see what they look for, and nothing else.
 
-use std::collections::BTreeMap;
-
+use quorate_core::history::register::{Shown, Source};
+use quorate_core::history::{OperationKind, Outcome, ValueHash, parse_lines};
 use quorate_core::ids::{FencingToken, Generation, LogIndex, NodeId, Term};
 use quorate_core::leader::Leadership;
 use quorate_core::ports::Now;
@@ -111,21 +111,68 @@ fn a_node_that_starts_from_a_snapshot_goes_on_where_it_was_taken() {
     assert!(other.restore(&[1, 2, 3]).is_err());
 }
 
+/// Requests one after the other, one at each millisecond.
+fn asked(name: &'static str, value: &'static str, at_ms: u64) -> Asked<'static> {
+    Asked { name, value, start_ms: at_ms, end_ms: at_ms, node: "n1" }
+}
+
+/// What a replica shows.
+fn replica(name: &str, shown: &[(&str, &str, u64)]) -> Source {
+    let shown = shown.iter().map(|(name, value, index)| {
+        let value_hash = ValueHash::of(value.as_bytes());
+        ((*name).to_owned(), Shown { value_hash, modify_index: *index })
+    });
+    Source { name: name.to_owned(), contents: shown.collect() }
+}
+
 #[test]
 fn the_ledger_misses_what_was_acknowledged_and_finds_what_was_refused() {
     let mut ledger = Ledger::default();
-    ledger.acknowledged("a", "1");
-    ledger.unknown("b", "2");
-    ledger.refused("c");
-    ledger.acknowledged("d", "3");
-    ledger.unknown("d", "4");
-    let verdict = |pairs: &[(&str, &str)]| {
-        let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        ledger.check("n1", &pairs.collect::<BTreeMap<_, _>>())
-    };
-    assert!(verdict(&[("a", "1"), ("d", "3")]).is_ok());
-    assert!(verdict(&[("a", "1"), ("b", "2"), ("d", "4")]).is_ok(), "unknown may be there");
-    assert!(verdict(&[("d", "3")]).is_err(), "an acknowledged write is missing");
-    assert!(verdict(&[("a", "0"), ("d", "3")]).is_err(), "it has another value");
-    assert!(verdict(&[("a", "1"), ("c", "9"), ("d", "3")]).is_err(), "a refused one is there");
+    ledger.acknowledged(&asked("a", "1", 1), 1);
+    ledger.unknown(&asked("b", "2", 2));
+    ledger.refused(&asked("c", "9", 3));
+    ledger.acknowledged(&asked("d", "3", 4), 4);
+    ledger.unknown(&asked("d", "4", 5));
+    let verdict = |shown: &[(&str, &str, u64)]| ledger.check(&[replica("n1", shown)]);
+    let (a, d) = (("a", "1", 1), ("d", "3", 4));
+    assert_eq!(verdict(&[a, d]), Ok(()));
+    assert_eq!(verdict(&[a, ("b", "2", 2), ("d", "4", 5)]), Ok(()), "unknown may be there");
+    assert!(verdict(&[d]).is_err(), "an acknowledged write is missing");
+    assert!(verdict(&[("a", "0", 1), d]).is_err(), "it has another value");
+    assert!(verdict(&[("a", "1", 2), d]).is_err(), "it was applied again");
+    assert!(verdict(&[a, ("c", "9", 3), d]).is_err(), "a refused one is there");
+    assert!(verdict(&[a, ("e", "5", 6), d]).is_err(), "nobody wrote this one");
+}
+
+#[test]
+fn an_unknown_write_does_not_stand_over_a_later_acknowledged_one() {
+    let mut ledger = Ledger::default();
+    ledger.unknown(&asked("a", "perhaps", 1));
+    ledger.acknowledged(&asked("a", "surely", 2), 7);
+    assert_eq!(ledger.check(&[replica("n1", &[("a", "surely", 7)])]), Ok(()));
+    assert!(ledger.check(&[replica("n1", &[("a", "perhaps", 6)])]).is_err(), "it came before");
+    assert_eq!(ledger.check(&[replica("n1", &[("a", "perhaps", 8)])]), Ok(()), "it came late");
+}
+
+#[test]
+fn replicas_that_differ_are_seen_though_each_is_right_alone() {
+    let mut ledger = Ledger::default();
+    ledger.unknown(&asked("a", "perhaps", 1));
+    let (with, without) = (replica("n1", &[("a", "perhaps", 2)]), replica("n2", &[]));
+    assert_eq!(ledger.check(std::slice::from_ref(&with)), Ok(()));
+    assert_eq!(ledger.check(std::slice::from_ref(&without)), Ok(()));
+    assert!(ledger.check(&[with, without]).is_err());
+}
+
+#[test]
+fn the_lines_of_a_history_are_read_back() {
+    let mut ledger = Ledger::default();
+    ledger.acknowledged(&asked("a", "1", 1), 1);
+    ledger.read(&asked("a", "1", 2), 1);
+    ledger.unknown(&asked("b", "2", 3));
+    let outcomes: Vec<(OperationKind, Outcome)> =
+        parse_lines(&ledger.lines()).unwrap().iter().map(|one| (one.op, one.outcome)).collect();
+    let (put, get) = (OperationKind::Put, OperationKind::Get);
+    let (done, unknown) = (Outcome::Acknowledged, Outcome::Unknown);
+    assert_eq!(outcomes, [(put, done), (get, done), (put, unknown)]);
 }

@@ -13,6 +13,7 @@ mod ask;
 mod faults;
 mod members;
 mod node;
+mod noted;
 mod register;
 mod setup;
 mod verbs;
@@ -40,6 +41,8 @@ use crate::checkers::{Checker, History, Ledger, Seen};
 use crate::world::{MachineId, World};
 use ask::Asked;
 use node::Node;
+use noted::Request;
+pub(crate) use noted::keep_history;
 use workload::Writers;
 
 /// How many of the last events a failure shows.

@@ -1,49 +1,62 @@
 //! The state machine of scenarios: names with values, as text.
 //!
-//! A command is `name=value`; a query is a name, or nothing for all of it, one `name=value` a line.
-//! What is no such command changes nothing and is told so.
+//! A command is `name=value`; a query is a name, or nothing for all of it, one `index name=value` a
+//! line with the entry that set it. What is no such command changes nothing and is told so.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use quorate_core::codec::CodecError;
+use quorate_core::history::ValueHash;
+use quorate_core::history::register::{Contents, Shown};
 use quorate_core::ids::LogIndex;
 use quorate_core::{SnapshotJob, StateMachine};
 
-/// Names with values.
+/// Names with values, and the entries that set them.
 #[derive(Clone, Debug, Default)]
 pub struct Register {
-    values: BTreeMap<String, String>,
+    values: Values,
 }
+
+type Values = BTreeMap<String, (LogIndex, String)>;
 
 /// The command that gives `name` the value.
 pub(super) fn command(name: &str, value: &str) -> Bytes {
     format!("{name}={value}").into()
 }
 
-/// What an empty query answered, as a map.
-pub(super) fn parsed(text: &[u8]) -> Option<BTreeMap<String, String>> {
-    let lines = std::str::from_utf8(text).ok()?.lines();
-    lines
-        .map(|line| line.split_once('=').map(|(name, value)| (name.into(), value.into())))
-        .collect()
+/// What an empty query answered, as the verdict wants it.
+pub(super) fn contents(text: &[u8]) -> Option<Contents> {
+    let shown = |(name, (index, value)): (String, (LogIndex, String))| {
+        let value_hash = ValueHash::of(value.as_bytes());
+        (name, Shown { value_hash, modify_index: index.0 })
+    };
+    Some(parsed(text)?.into_iter().map(shown).collect())
 }
 
-fn text_of(values: &BTreeMap<String, String>) -> Bytes {
-    let mut text = String::new();
-    for (name, value) in values {
-        text.extend([name, "=", value, "\n"]);
-    }
-    text.into()
+fn parsed(text: &[u8]) -> Option<Values> {
+    let parsed = |line: &str| {
+        let (index, rest) = line.split_once(' ')?;
+        let (name, value) = rest.split_once('=')?;
+        Some((name.to_owned(), (LogIndex(index.parse().ok()?), value.to_owned())))
+    };
+    std::str::from_utf8(text).ok()?.lines().map(parsed).collect()
+}
+
+fn text_of(values: &Values) -> Bytes {
+    let line = |(name, (index, value)): (&String, &(LogIndex, String))| {
+        format!("{} {name}={value}\n", index.0)
+    };
+    values.iter().map(line).collect::<String>().into()
 }
 
 impl StateMachine for Register {
-    fn apply(&mut self, _index: LogIndex, command: &[u8]) -> Bytes {
+    fn apply(&mut self, index: LogIndex, command: &[u8]) -> Bytes {
         let text = std::str::from_utf8(command).ok().filter(|text| !text.contains('\n'));
         match text.and_then(|text| text.split_once('=')) {
             Some((name, value)) => {
-                let before = self.values.insert(name.to_owned(), value.to_owned());
-                before.unwrap_or_default().into()
+                let before = self.values.insert(name.to_owned(), (index, value.to_owned()));
+                before.map(|(_, value)| value).unwrap_or_default().into()
             }
             None => Bytes::from_static(b"no command"),
         }
@@ -54,7 +67,8 @@ impl StateMachine for Register {
             return text_of(&self.values);
         }
         let name = String::from_utf8_lossy(query);
-        self.values.get(name.as_ref()).cloned().unwrap_or_default().into()
+        let found = self.values.get(name.as_ref());
+        found.map(|(_, value)| value.clone()).unwrap_or_default().into()
     }
 
     fn snapshot(&self) -> SnapshotJob {
@@ -63,7 +77,7 @@ impl StateMachine for Register {
     }
 
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), CodecError> {
-        let detail = "a line without a name".to_owned();
+        let detail = "a line without index and name".to_owned();
         let values = parsed(snapshot);
         self.values = values.ok_or(CodecError::Malformed { what: "register", detail })?;
         Ok(())

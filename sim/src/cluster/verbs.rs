@@ -2,16 +2,19 @@
 
 use bytes::Bytes;
 use quorate_core::error::{ReadError, WriteError};
+use quorate_core::history::register::Source;
 use quorate_core::ids::RequestId;
 use quorate_core::replication::{Answer, Consistency, Proposed};
 
 use super::ask::Asked;
-use super::{Cluster, DEFAULT_BOUND_MS, Report, register};
+use super::{Cluster, DEFAULT_BOUND_MS, Report, Request, register};
 
 /// How long a client waits for one node before it asks another.
 const ATTEMPT_MS: u64 = 300;
 /// Pause of a client that was refused.
 const PAUSE_MS: u64 = 20;
+/// How often all nodes are read, until they are read between two commands.
+const READINGS_COUNT_MAX: u64 = 20;
 
 /// Why a request was refused, without the details.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,19 +126,35 @@ impl Cluster {
     /// Call it when the logs are equal. Ends the workload.
     pub fn check_invariants(&mut self) -> Report {
         self.stop_writers();
-        for at in self.up() {
-            let name = self.nodes[at].name.clone();
-            let Some(text) = self.stale_read(&name, Bytes::new()) else {
-                self.fail(&format!("{name} answers no question about its own state"));
-            };
-            let Some(state) = register::parsed(&text) else {
-                self.fail(&format!("the state of {name} is no register"));
-            };
-            if let Err(wrong) = self.ledger.check(&name, &state) {
-                self.fail(&wrong);
-            }
+        let replicas = self.replicas();
+        if let Err(wrong) = self.ledger.check(&replicas) {
+            self.fail(&wrong);
         }
         self.report()
+    }
+
+    /// Everything that each running node holds, all after the same entries.
+    fn replicas(&mut self) -> Vec<Source> {
+        for _ in 0..READINGS_COUNT_MAX {
+            let before = self.reached();
+            let replicas = self.up().into_iter().map(|at| self.replica(at)).collect();
+            // A write of unknown outcome may come through while nodes are read one by one.
+            if self.reached() == before {
+                return replicas;
+            }
+        }
+        self.fail("the nodes go on executing commands, though nobody writes")
+    }
+
+    fn replica(&mut self, at: usize) -> Source {
+        let name = self.nodes[at].name.clone();
+        let Some(text) = self.stale_read(&name, Bytes::new()) else {
+            self.fail(&format!("{name} answers no question about its own state"));
+        };
+        let Some(contents) = register::contents(&text) else {
+            self.fail(&format!("the state of {name} is no register"));
+        };
+        Source { name, contents }
     }
 
     /// What the run has come to so far.
@@ -152,7 +171,7 @@ impl Cluster {
     }
 }
 
-impl Write<'_> {
+impl<'a> Write<'a> {
     /// Sends it to this node and no other.
     pub fn via(mut self, name: &str) -> Self {
         self.via = Some(self.cluster.place(name));
@@ -162,7 +181,8 @@ impl Write<'_> {
     /// It is acknowledged within this time, by as many attempts as it takes, under one request id.
     pub fn acked_within_ms(self, ms: u64) -> Acked {
         let Write { cluster, name, value, via } = self;
-        let end_ms = cluster.world.now_ms() + ms;
+        let start_ms = cluster.world.now_ms();
+        let end_ms = start_ms + ms;
         let id = cluster.request_id();
         let mut last = "no node runs".to_owned();
         while cluster.world.now_ms() < end_ms {
@@ -172,10 +192,12 @@ impl Write<'_> {
                 continue;
             };
             let asked = cluster.ask_to_write(at, register::command(&name, &value), id);
-            match cluster.wait_for(&asked, left_ms.min(ATTEMPT_MS)) {
+            let answer = cluster.wait_for(&asked, left_ms.min(ATTEMPT_MS));
+            match answer {
                 Some(Ok(_)) => {
-                    cluster.ledger.acknowledged(&name, &value);
-                    return Acked { value };
+                    let request = Request { name, value, start_ms, at };
+                    cluster.note_write(&request, answer.as_ref());
+                    return Acked { value: request.value };
                 }
                 Some(Err(error)) => last = error.to_string(),
                 None => last = format!("no answer from {}", cluster.nodes[at].name),
@@ -187,24 +209,12 @@ impl Write<'_> {
 
     /// One attempt is answered with this code.
     pub fn refused(self, code: Code) {
-        let Write { cluster, name, value, via } = self;
-        let Some(at) = via.or_else(|| cluster.any_up()) else {
-            cluster.fail("no node runs that could refuse a write");
-        };
-        let id = cluster.request_id();
-        let asked = cluster.ask_to_write(at, register::command(&name, &value), id);
-        match cluster.wait_for(&asked, DEFAULT_BOUND_MS) {
-            Some(Err(error)) if Code::of(&error) == code => match code {
-                Code::OutcomeUnknown => cluster.ledger.unknown(&name, &value),
-                Code::NotLeader
-                | Code::NoLeader
-                | Code::Overloaded
-                | Code::TooLarge
-                | Code::Stopping
-                | Code::HandingOver => {}
-            },
+        let Attempt { cluster, request, answer } = self.attempt(DEFAULT_BOUND_MS);
+        cluster.note_write(&request, answer.as_ref());
+        match answer {
+            Some(Err(error)) if Code::of(&error) == code => {}
             other => {
-                let node = &cluster.nodes[at].name;
+                let node = &cluster.nodes[request.at].name;
                 cluster.fail(&format!("{node} should refuse a write with {code:?}: {other:?}"));
             }
         }
@@ -212,23 +222,33 @@ impl Write<'_> {
 
     /// Nobody acknowledges it within this time; the node may say no, or nothing.
     pub fn not_acked_within_ms(self, ms: u64) {
-        let Write { cluster, name, value, via } = self;
-        let Some(at) = via.or_else(|| cluster.any_up()) else {
-            return;
-        };
-        let id = cluster.request_id();
-        let asked = cluster.ask_to_write(at, register::command(&name, &value), id);
-        match cluster.wait_for(&asked, ms) {
-            Some(Ok(proposed)) => {
-                let node = &cluster.nodes[at].name;
-                cluster.fail(&format!("{node} acknowledged {name} = {value}: {proposed:?}"));
-            }
-            Some(Err(WriteError::OutcomeUnknown { .. })) | None => {
-                cluster.ledger.unknown(&name, &value);
-            }
-            Some(Err(_)) => {}
+        let Attempt { cluster, request, answer } = self.attempt(ms);
+        cluster.note_write(&request, answer.as_ref());
+        if let Some(Ok(proposed)) = answer {
+            let (node, Request { name, value, .. }) = (&cluster.nodes[request.at].name, &request);
+            cluster.fail(&format!("{node} acknowledged {name} = {value}: {proposed:?}"));
         }
     }
+
+    /// Sends it once and waits. Ends the run if no node runs.
+    fn attempt(self, ms: u64) -> Attempt<'a> {
+        let Write { cluster, name, value, via } = self;
+        let Some(at) = via.or_else(|| cluster.any_up()) else {
+            cluster.fail("no node runs that could be asked to write");
+        };
+        let start_ms = cluster.world.now_ms();
+        let id = cluster.request_id();
+        let asked = cluster.ask_to_write(at, register::command(&name, &value), id);
+        let answer = cluster.wait_for(&asked, ms);
+        Attempt { cluster, request: Request { name, value, start_ms, at }, answer }
+    }
+}
+
+/// A write that was sent once: `None` if no answer came in time.
+struct Attempt<'a> {
+    cluster: &'a mut Cluster,
+    request: Request,
+    answer: Option<Result<Proposed, WriteError>>,
 }
 
 impl Read<'_> {
@@ -238,14 +258,12 @@ impl Read<'_> {
         let end_ms = cluster.world.now_ms() + DEFAULT_BOUND_MS;
         while cluster.world.now_ms() < end_ms {
             if let Some(at) = cluster.any_up() {
+                let start_ms = cluster.world.now_ms();
                 let query = Bytes::from(name.clone());
                 let asked = cluster.ask_to_read(at, query, Consistency::Linearizable);
                 if let Some(Ok(answer)) = cluster.wait_for(&asked, ATTEMPT_MS) {
-                    let seen = String::from_utf8_lossy(&answer.reply).into_owned();
-                    if seen != acked.value {
-                        let value = &acked.value;
-                        cluster.fail(&format!("a read of {name} sees {seen:?}, not {value:?}"));
-                    }
+                    let value = acked.value.clone();
+                    cluster.note_read(&Request { name, value, start_ms, at }, &answer);
                     return;
                 }
             }

@@ -12,7 +12,7 @@ use quorate_core::replication::{Answer, Consistency, Proposed};
 use rand::RngExt;
 
 use super::ask::Asked;
-use super::{Cluster, register};
+use super::{Cluster, Request, register};
 
 /// How much is written.
 #[derive(Clone, Copy, Debug)]
@@ -35,8 +35,8 @@ impl Default for Workload {
 
 enum Doing {
     Resting { until_ms: u64 },
-    Writing { name: String, value: String, asked: Asked<Result<Proposed, WriteError>> },
-    Reading { name: String, value: String, asked: Asked<Result<Answer, ReadError>> },
+    Writing { request: Request, asked: Asked<Result<Proposed, WriteError>> },
+    Reading { request: Request, asked: Asked<Result<Answer, ReadError>> },
 }
 
 pub(super) struct Writers {
@@ -107,7 +107,8 @@ impl Cluster {
             let value = self.ledger.value(&name)?.to_owned();
             let query = Bytes::from(name.clone());
             let asked = self.ask_to_read(at, query, Consistency::Linearizable);
-            return Some(Doing::Reading { name, value, asked });
+            let request = Request { name, value, start_ms: self.world.now_ms(), at };
+            return Some(Doing::Reading { request, asked });
         }
         writers.written_count += 1;
         let number = writers.written_count;
@@ -118,28 +119,23 @@ impl Cluster {
         let value = format!("v{number}");
         let id = self.request_id();
         let asked = self.ask_to_write(at, register::command(&name, &value), id);
-        Some(Doing::Writing { name, value, asked })
+        let request = Request { name, value, start_ms: self.world.now_ms(), at };
+        Some(Doing::Writing { request, asked })
     }
 
     fn note(&mut self, doing: &Doing, writers: &mut Writers) {
         match doing {
             Doing::Resting { .. } => {}
-            Doing::Writing { name, value, asked } => match asked.answer() {
-                Some(Ok(_)) => {
-                    self.ledger.acknowledged(name, value);
-                    writers.last_acknowledged = Some(name.clone());
+            Doing::Writing { request, asked } => {
+                let answer = asked.answer();
+                if let Some(Ok(_)) = answer {
+                    writers.last_acknowledged = Some(request.name.clone());
                 }
-                Some(Err(WriteError::OutcomeUnknown { .. })) | None => {
-                    self.ledger.unknown(name, value);
-                }
-                Some(Err(_)) => self.ledger.refused(name),
-            },
-            Doing::Reading { name, value, asked } => {
-                if let Some(Ok(answer)) = asked.answer()
-                    && answer.reply != value.as_bytes()
-                {
-                    let seen = answer.reply;
-                    self.fail(&format!("a read of {name} sees {seen:?}, acknowledged was {value}"));
+                self.note_write(request, answer.as_ref());
+            }
+            Doing::Reading { request, asked } => {
+                if let Some(Ok(answer)) = asked.answer() {
+                    self.note_read(request, &answer);
                 }
             }
         }

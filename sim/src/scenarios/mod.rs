@@ -15,8 +15,9 @@ mod storm;
 pub use soak::{Size, Soaked, soak};
 
 use std::panic::{self, AssertUnwindSafe};
+use std::path::PathBuf;
 
-use crate::cluster::{Report, name_scenario};
+use crate::cluster::{Report, keep_history, name_scenario};
 use crate::world::run_isolated;
 
 /// A story and its name on the command line.
@@ -49,10 +50,16 @@ impl Scenario {
     /// Tells it with this seed, on a thread of its own. The error is what a reader needs to find
     /// out what went wrong: the line to repeat it, the reason, the last events.
     pub fn run(self, seed: u64) -> Result<Report, String> {
+        self.run_and_keep(seed, None)
+    }
+
+    /// The same; the history of its clients is in this file afterwards, however it ended.
+    pub fn run_and_keep(self, seed: u64, history: Option<PathBuf>) -> Result<Report, String> {
         let Scenario { name, tell } = self;
         let told = panic::catch_unwind(AssertUnwindSafe(|| {
             run_isolated(move || {
                 name_scenario(name);
+                keep_history(history);
                 tell(seed)
             })
         }));

@@ -122,6 +122,12 @@ impl LogStore {
         self.write(Write::Entries(entries, done));
     }
 
+    /// Puts entries in the place of those that have their indexes; `done` when durable. What is
+    /// in memory stays as it was: only for a store that is closed afterwards.
+    pub(crate) fn overwrite(&self, entries: Vec<StoredEntry>, done: Done) {
+        self.write(Write::Entries(entries, done));
+    }
+
     /// Stores the vote; `done` when durable.
     pub(crate) fn save_vote(&self, vote: StoredVote, done: Done) {
         lock(&self.shared.tail).opened.vote = Some(vote);

@@ -7,7 +7,11 @@
 //! - `Unknown` is not a failure: such an operation may take effect at any later time.
 //! - A line never spans two lines, and a value stands in it only as its hash.
 //!
-//! Read next: [`Operation`], then `node/src/demo/verdict.rs` for the checker.
+//! Read next: [`Operation`], then `register.rs` for the checker.
+
+pub mod register;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
@@ -34,6 +38,38 @@ pub struct Operation {
     pub log_index: Option<u64>,
     /// The node that answered last, as the client addresses it.
     pub node: String,
+}
+
+/// A line that is no operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LineError {
+    /// Counted from 1.
+    pub line: usize,
+    /// What the parser said.
+    pub detail: String,
+}
+
+impl Operation {
+    /// Its line, with the line end.
+    pub fn to_line(&self) -> String {
+        let mut line = serde_json::to_string(self).expect("an operation has only plain fields");
+        line.push('\n');
+        line
+    }
+}
+
+/// Every operation of a text, in order.
+///
+/// A last line without its end is left out: its writer was stopped while it wrote, so it had sent
+/// nothing after it. Any other line that cannot be read is an error, never skipped: a shorter
+/// history would hide a loss.
+pub fn parse_lines(text: &str) -> Result<Vec<Operation>, LineError> {
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    let parse = |(at, line): (usize, &str)| {
+        serde_json::from_str(line)
+            .map_err(|error| LineError { line: at + 1, detail: error.to_string() })
+    };
+    whole.lines().enumerate().map(parse).collect()
 }
 
 /// What an operation does.
@@ -103,17 +139,5 @@ impl<'de> Deserialize<'de> for ValueHash {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ValueHash, D::Error> {
         let text = String::deserialize(deserializer)?;
         u64::from_str_radix(&text, 16).map(ValueHash).map_err(serde::de::Error::custom)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_hash_has_the_published_test_vectors() {
-        assert_eq!(ValueHash::of(b"").to_string(), "cbf29ce484222325");
-        assert_eq!(ValueHash::of(b"a").to_string(), "af63dc4c8601ec8c");
-        assert_eq!(ValueHash::of(b"foobar").to_string(), "85944171f73967e8");
     }
 }
