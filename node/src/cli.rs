@@ -20,7 +20,8 @@ struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or input, 3 degraded, \
-    4 no leader, 5 not found, 6 conflict, 8 timed out (may still take effect), 10 partly done.";
+    4 no leader, 5 not found, 6 conflict, 8 timed out (may still take effect), 10 partly done, \
+    130 interrupted.";
 
 #[derive(Debug, Subcommand)]
 enum Command {

@@ -23,6 +23,8 @@ pub enum Exit {
     TimedOut = 8,
     /// Some of it was done, some was left out.
     Partial = 10,
+    /// Ended by Ctrl-C or SIGTERM, after cleaning up; the number that shells use for Ctrl-C.
+    Interrupted = 130,
 }
 
 impl From<Exit> for ExitCode {

@@ -38,6 +38,11 @@ impl Block {
         Err(io::Error::new(io::ErrorKind::AddrInUse, "all blocks of test addresses are taken"))
     }
 
+    /// Its first address, by which a program is told to use this block.
+    pub fn first(&self) -> IpAddr {
+        self.address(0)
+    }
+
     /// The address of node number `node`, from 1.
     ///
     /// Panics above 15: the addresses from 16 on are those of the links.

@@ -19,7 +19,7 @@ mod story;
 pub mod writer;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -34,16 +34,31 @@ pub struct DemoArguments {
     /// present directory if those are gone
     #[arg(long, value_name = "PATH")]
     pub tree: Option<PathBuf>,
+    /// The daemons listen at .11 to .14 of this block of loopback addresses; two demos at once need
+    /// two blocks
+    #[arg(long, value_name = "127.X.Y.0", default_value = "127.0.0.0", value_parser = block)]
+    pub block: Ipv4Addr,
     /// For programs: the facts as one line of JSON on stdout
     #[arg(long)]
     pub json: bool,
 }
 
+/// A block of 256 loopback addresses by its first.
+fn block(text: &str) -> Result<Ipv4Addr, String> {
+    match text.parse::<Ipv4Addr>().map(|address| (address, address.octets())) {
+        Ok((address, [127, _, _, 0])) => Ok(address),
+        Ok(_) | Err(_) => Err("a block is written 127.X.Y.0".to_owned()),
+    }
+}
+
 /// Why the demo could not go on. Each text: what happened; what changed; what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
-    /// The demo uses the default ports on fixed addresses.
-    #[error("Q1741 {at} is taken ({cause}); nothing was started; stop what listens there")]
+    /// The demo uses the default ports on a few addresses.
+    #[error(
+        "Q1741 {at} is taken ({cause}); nothing was started; stop what listens there, or name \
+         another block"
+    )]
     PortTaken {
         /// Where.
         at: SocketAddr,
@@ -80,7 +95,8 @@ pub enum DemoError {
     Interrupted,
 }
 
-/// Shows it, and prints the facts. `Failed` if anything was lost or too late.
+/// Shows it, and prints the facts. `Failed` if anything was lost or too late, `Interrupted` on
+/// Ctrl-C.
 pub fn run(arguments: &DemoArguments) -> Exit {
     let shown = quorate_net::block_on(interruptible(arguments));
     match shown.map_err(DemoError::from).flatten() {
@@ -90,7 +106,15 @@ pub fn run(arguments: &DemoArguments) -> Exit {
         }
         Err(error) => {
             eprintln!("{error}");
-            Exit::Failed
+            match error {
+                DemoError::Interrupted => Exit::Interrupted,
+                DemoError::PortTaken { .. }
+                | DemoError::TooLate { .. }
+                | DemoError::System { .. }
+                | DemoError::Ledger(_)
+                | DemoError::Ask(_)
+                | DemoError::Offline { .. } => Exit::Failed,
+            }
         }
     }
 }

@@ -22,8 +22,8 @@ use crate::nodes::Nodes;
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// How long one daemon may take to say whether it leads.
 const ANSWER_LIMIT: Duration = Duration::from_millis(100);
-/// Address of the first node; the next has the next address.
-const FIRST_ADDRESS: [u8; 4] = [127, 0, 0, 11];
+/// Last octet of the first node's address; the next has the next address.
+const FIRST_OCTET: u8 = 11;
 
 /// One cluster from its first start to its verdict. Dropping it kills and deletes everything.
 pub(super) struct Stage {
@@ -35,9 +35,10 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// Starts `nodes_count` daemons on 127.0.0.11 and following.
-    pub(super) fn start(nodes_count: u8) -> Result<Stage, DemoError> {
-        let members: Vec<MemberSettings> = (0..nodes_count).map(member).collect();
+    /// Starts `nodes_count` daemons at .11 and following of the block.
+    pub(super) fn start(block: Ipv4Addr, nodes_count: u8) -> Result<Stage, DemoError> {
+        let members: Vec<MemberSettings> =
+            (0..nodes_count).map(|number| member(block, number)).collect();
         members.iter().try_for_each(ports_are_free)?;
         let place = TempDir::with_prefix("quorate-demo-")?;
         let binary = std::env::current_exe()?;
@@ -243,10 +244,16 @@ pub(super) fn now_ns() -> u64 {
     BootClock.now().ns
 }
 
-fn member(number: u8) -> MemberSettings {
-    let [a, b, c, d] = FIRST_ADDRESS;
-    let address = IpAddr::V4(Ipv4Addr::new(a, b, c, d + number));
+fn member(block: Ipv4Addr, number: u8) -> MemberSettings {
+    let [a, b, c, _] = block.octets();
+    let address = IpAddr::V4(Ipv4Addr::new(a, b, c, FIRST_OCTET + number));
     MemberSettings::at(&format!("n{}", number + 1), address)
+}
+
+/// The first and the last address, for people.
+pub(super) fn addresses(block: Ipv4Addr, nodes_count: u8) -> String {
+    let first = member(block, 0).address;
+    format!("{first} to .{}", FIRST_OCTET + nodes_count - 1)
 }
 
 fn ports_are_free(member: &MemberSettings) -> Result<(), DemoError> {

@@ -1,5 +1,6 @@
 //! What the demo shows, in order: a leader is killed; half of a cluster is cut off.
 
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use quorate_core::history::register::Verdict;
 
 use super::cut::{self, Cut};
 use super::report::Report;
-use super::stage::{Stage, now_ns, within_ms};
+use super::stage::{Stage, addresses, now_ns, within_ms};
 use super::{DemoArguments, DemoError};
 
 /// How long things run undisturbed between two faults.
@@ -22,7 +23,9 @@ const LEASE_LIMIT_NS: u64 = 500_000_000;
 pub(super) async fn tell(arguments: &DemoArguments) -> Result<Report, DemoError> {
     let mut report = Report::new();
     let tree = arguments.tree.clone().unwrap_or_else(default_tree);
-    let verdicts = [leader_killed(&mut report, &tree).await?, half_cut_off(&mut report).await?];
+    let block = arguments.block;
+    let verdicts =
+        [leader_killed(&mut report, block, &tree).await?, half_cut_off(&mut report, block).await?];
     report.conclude(&verdicts);
     Ok(report)
 }
@@ -35,9 +38,13 @@ fn default_tree() -> PathBuf {
 }
 
 /// Three voters. The leader is killed in the middle of writes, and comes back.
-async fn leader_killed(report: &mut Report, tree: &Path) -> Result<Verdict, DemoError> {
-    report.tell("three daemons start on 127.0.0.11 to .13");
-    let mut stage = Stage::start(3)?;
+async fn leader_killed(
+    report: &mut Report,
+    block: Ipv4Addr,
+    tree: &Path,
+) -> Result<Verdict, DemoError> {
+    report.tell(&format!("three daemons start on {}", addresses(block, 3)));
+    let mut stage = Stage::start(block, 3)?;
     stage.leader(10_000).await?;
     report.tell(&format!("{} is stored, one key for each file", tree.display()));
     let is_partial = stage.import(tree).await?;
@@ -83,9 +90,9 @@ async fn leader_killed(report: &mut Report, tree: &Path) -> Result<Verdict, Demo
 }
 
 /// Four voters. Two of them, the leader among them, are cut off; nobody may acknowledge anything.
-async fn half_cut_off(report: &mut Report) -> Result<Verdict, DemoError> {
-    report.tell("four daemons start on 127.0.0.11 to .14, as another cluster");
-    let mut stage = Stage::start(4)?;
+async fn half_cut_off(report: &mut Report, block: Ipv4Addr) -> Result<Verdict, DemoError> {
+    report.tell(&format!("four daemons start on {}, as another cluster", addresses(block, 4)));
+    let mut stage = Stage::start(block, 4)?;
     stage.leader(10_000).await?;
     stage.start_writer()?;
     tokio::time::sleep(CALM / 2).await;
