@@ -58,6 +58,21 @@ mod real {
         let (_place, env) = node(5);
         quorate_net::block_on(contracts::lane(env)).unwrap();
     }
+
+    /// The consensus library does so. A simulated machine has one thread, which must not wait for
+    /// another, so this is shown here only.
+    #[test]
+    fn the_result_of_a_lane_may_be_awaited_on_another_thread() {
+        let (_place, env) = node(6);
+        let waited = quorate_net::block_on(async move {
+            let lane = env.disk.lane("contract");
+            let result = lane.run(Box::new(|| Err(std::io::ErrorKind::StorageFull.into())));
+            let waiting = std::thread::spawn(move || quorate_net::block_on(result));
+            waiting.join().expect("the other thread waits without a panic")
+        });
+        let result = waited.unwrap().expect("the other thread has a runtime");
+        assert_eq!(result.map_err(|error| error.kind()), Err(std::io::ErrorKind::StorageFull));
+    }
 }
 
 mod simulated {
@@ -109,5 +124,10 @@ mod simulated {
     #[test]
     fn disk() {
         kept(contracts::disk);
+    }
+
+    #[test]
+    fn lane() {
+        kept(contracts::lane);
     }
 }

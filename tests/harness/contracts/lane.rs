@@ -41,7 +41,6 @@ pub async fn lane(env: Env) {
     a_failed_job_says_why_and_holds_up_nothing(lane.as_ref()).await;
     a_job_runs_even_if_nobody_waits(lane.as_ref()).await;
     lanes_do_not_wait_for_each_other(&env).await;
-    a_result_may_be_awaited_on_another_thread(lane.as_ref());
     a_job_may_use_the_disk(&env, lane.as_ref()).await;
 }
 
@@ -108,12 +107,6 @@ async fn lanes_do_not_wait_for_each_other(env: &Env) {
         soon("a dropped lane finishes its queue", result).await.expect("the job succeeds");
     }
     assert_eq!(notes_one.seen(), (0..20).collect::<Vec<_>>());
-}
-
-/// The consensus library wants it; the claim is the compiler's.
-fn a_result_may_be_awaited_on_another_thread(lane: &dyn Lane) {
-    fn is_send(_: &(impl Send + 'static)) {}
-    is_send(&lane.run(Box::new(|| Ok(()))));
 }
 
 async fn a_job_may_use_the_disk(env: &Env, lane: &dyn Lane) {
