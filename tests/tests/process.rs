@@ -68,7 +68,8 @@ fn killing_the_leader_under_load_loses_nothing() {
         verdict.unknown_count,
     );
     assert!(verdict.is_good(), "{verdict:#?}");
-    assert!(percentile(100) < 5_000, "{waits_ms:?}");
+    // Three times the goal for the 99th percentile: the machine may be busy with other tests.
+    assert!(percentile(100) <= 3_000, "{waits_ms:?}");
 }
 
 #[test]

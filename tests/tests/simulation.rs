@@ -5,6 +5,7 @@
 
 use std::time::Instant;
 
+use quorate_core::history::{OperationKind, Outcome, parse_lines};
 use quorate_sim::cluster::{Cluster, Report, Workload};
 use quorate_sim::run_isolated;
 use quorate_sim::scenarios::{self, Scenario, soak};
@@ -87,6 +88,41 @@ fn another_process_tells_every_scenario_the_same_way() {
         .expect("this test can be run again");
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(text.contains(&line), "here {line}, there {text}");
+}
+
+/// A story that cannot end well: nobody takes the leader's power, and nobody is to lead.
+fn impossible(seed: u64) -> Report {
+    let mut cluster = Cluster::of(1).seed(seed);
+    cluster.write("colour", "blue").acked_within_ms(2_000);
+    cluster.within_ms(100).nobody_leads();
+    cluster.check_invariants()
+}
+
+#[test]
+fn a_run_leaves_the_history_of_its_clients_also_when_it_fails() {
+    let place = tempfile::tempdir().expect("a temporary directory can be made");
+    let path = place.path().join("history");
+    let history = || {
+        let text = std::fs::read_to_string(&path).expect("the run has left it");
+        parse_lines(&text).expect("each line is an operation")
+    };
+    let crash = scenarios::by_name("leader_crash").expect("the scenario is listed");
+    let report = crash.run_and_keep(1, Some(path.clone())).expect("it ends well");
+    assert_eq!(report, told(crash, 1), "to keep the history changes nothing");
+    let told_to_clients = history();
+    let count = |outcome| {
+        let writes = told_to_clients.iter().filter(|one| one.op == OperationKind::Put);
+        writes.filter(|one| one.outcome == outcome).count() as u64
+    };
+    assert_eq!(count(Outcome::Acknowledged), report.acknowledged_count);
+    assert_eq!(count(Outcome::Unknown), report.unknown_count);
+    assert_eq!(count(Outcome::Refused), report.refused_count);
+    assert!(told_to_clients.iter().any(|one| one.op == OperationKind::Get), "clients read, too");
+
+    let failing = Scenario { name: "impossible", tell: impossible };
+    failing.run_and_keep(1, Some(path.clone())).expect_err("it fails");
+    let keys: Vec<String> = history().into_iter().map(|one| one.key).collect();
+    assert_eq!(keys, ["colour"]);
 }
 
 fn quiet_run(latency_us_max: u64) -> Report {

@@ -5,7 +5,7 @@
 //!   the writer included, takes no acknowledged write out of it.
 //! - A line that cannot be read is an error, never skipped: a shorter ledger would hide a loss.
 //!
-//! Read next: `core/src/history/mod.rs` for a line, `register.rs` there for the verdict on them.
+//! Read next: `core/src/history/mod.rs` for a line, `core/src/history/register.rs` for the verdict.
 
 use std::fs::File;
 use std::io::{self, Write};

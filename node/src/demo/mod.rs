@@ -5,8 +5,8 @@
 //!   whole when it ends.
 //! - It ends well only if every acknowledged write is at every node and in every data directory.
 //!
-//! Read next: `story.rs` for what happens, `core/src/history/register.rs` for what counts as a loss.
-//! `processes.rs`, `ledger.rs`, `check.rs` and `health.rs` serve the process tests too.
+//! Read next: `story.rs` for what happens, `core/src/history/register.rs` for what counts as a
+//! loss. `processes.rs`, `ledger.rs`, `check.rs` and `health.rs` serve the process tests too.
 
 pub mod check;
 pub mod cut;

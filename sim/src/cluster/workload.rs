@@ -68,6 +68,9 @@ impl Cluster {
         };
         let end_ms = self.world.now_ms() + super::DEFAULT_BOUND_MS;
         for doing in std::mem::take(&mut writers.doing) {
+            if let Doing::Resting { .. } = doing {
+                continue;
+            }
             self.drive(end_ms, &mut |_, _| doing.is_over());
             self.note(&doing, &mut writers);
         }
