@@ -1,10 +1,17 @@
 //! The verbs do what they say, on whole nodes.
 
+use std::panic::UnwindSafe;
+
+use bytes::Bytes;
+use quorate_core::codec::CodecError;
+use quorate_core::{SnapshotJob, StateMachine};
+
 use super::*;
+use crate::checkers::Asked;
 use crate::world::run_isolated;
 
 /// The text with which a run fails.
-fn failure(run: fn()) -> String {
+fn failure(run: impl FnOnce() + Send + UnwindSafe + 'static) -> String {
     let panicked = std::panic::catch_unwind(|| run_isolated(run)).expect_err("the run must fail");
     panicked.downcast_ref::<String>().cloned().unwrap_or_default()
 }
@@ -78,6 +85,54 @@ fn a_read_that_misses_an_acknowledged_write_ends_the_run() {
         cluster.read("colour").sees(&Acked { value: "red".to_owned() });
     });
     assert!(text.contains("a read of colour sees \"blue\", not \"red\""), "{text}");
+}
+
+/// Registers that all forget the same write, so that they agree with each other.
+struct Forgetful(Register);
+
+impl StateMachine for Forgetful {
+    fn apply(&mut self, index: LogIndex, command: &[u8]) -> Bytes {
+        match command {
+            b"colour=red" => Bytes::new(),
+            _ => self.0.apply(index, command),
+        }
+    }
+
+    fn query(&self, query: &[u8]) -> Bytes {
+        self.0.query(query)
+    }
+
+    fn snapshot(&self) -> SnapshotJob {
+        self.0.snapshot()
+    }
+
+    fn restore(&mut self, snapshot: &[u8]) -> Result<(), CodecError> {
+        self.0.restore(snapshot)
+    }
+}
+
+#[test]
+fn a_write_that_every_node_forgets_ends_the_run_also_behind_one_of_unknown_outcome() {
+    for is_unknown_before in [false, true] {
+        let text = failure(move || {
+            let setup = Cluster::of(3).machine(|| Forgetful(Register::default()));
+            let mut cluster = setup.seed(7);
+            let blue = cluster.write("colour", "blue").acked_within_ms(2_000);
+            if is_unknown_before {
+                // As if the client had not heard of it.
+                let mut ledger = Ledger::default();
+                let asked =
+                    Asked { name: "colour", value: "blue", start_ms: 1, end_ms: 2, node: "n1" };
+                ledger.unknown(&asked);
+                cluster.ledger = ledger;
+            }
+            cluster.write("colour", "red").acked_within_ms(2_000);
+            cluster.within_ms(2_000).one_leader_and_equal_logs();
+            cluster.read("colour").sees(&blue);
+            cluster.check_invariants();
+        });
+        assert!(text.contains("n1: \"colour\" acknowledged at "), "{text}");
+    }
 }
 
 #[test]
