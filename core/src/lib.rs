@@ -21,6 +21,7 @@ pub mod ports;
 pub mod replication;
 mod rpc;
 pub mod status;
+mod watch;
 
 pub use node::NodeHandle;
 pub use replication::machine::{SnapshotJob, StateMachine};

@@ -1,7 +1,8 @@
 //! `quorate-sim`: runs scenarios by name and seed.
 //!
-//! `quorate-sim list`, `run NAME --seed N [--history FILE]`, `sweep NAME|all --seeds COUNT`, and
-//! `soak NODES MINUTES`: ten writes per second for so long, with the size of everything printed.
+//! `quorate-sim list`, `run NAME --seed N [--history FILE]`, `sweep NAME|all --seeds COUNT` (each
+//! seed two times, which must be told the same way), and `soak NODES MINUTES`: ten writes per
+//! second for so long, with the size of everything printed.
 //! The history is what clients asked and were told, one line of JSON each, also of a failed run.
 
 use std::path::PathBuf;
@@ -83,12 +84,12 @@ fn run_named(name: &str, seed: &str, history: Option<PathBuf>) -> ExitCode {
     }
 }
 
-/// Runs seeds 1 to `count`; returns how many failed.
+/// Runs seeds 1 to `count`, each two times; returns how many failed.
 fn sweep(scenario: Scenario, count: u64) -> u64 {
     let began = Instant::now();
     let mut failed_count = 0;
     for seed in 1..=count {
-        if let Err(text) = scenario.run(seed) {
+        if let Err(text) = scenario.run_twice(seed) {
             failed_count += 1;
             let lines: Vec<&str> = text.lines().take(3).collect();
             println!("seed {seed}: {}", lines.join(" | "));

@@ -11,8 +11,8 @@ use quorate_sim::run_isolated;
 use quorate_sim::scenarios::{self, Scenario, soak};
 use quorate_sim::world::LinkSettings;
 
-/// Seeds that every test run tries.
-const FIXED_SEEDS: [u64; 3] = [1, 7, 1_001];
+/// Seeds that every test run tries. Seed 9 of the storm once had two outcomes.
+const FIXED_SEEDS: [u64; 4] = [1, 7, 9, 1_001];
 
 fn number_from_environment(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
@@ -26,7 +26,8 @@ fn tell(name: &str) {
         None => FIXED_SEEDS.to_vec(),
     };
     let began = Instant::now();
-    let failures: Vec<String> = seeds.iter().filter_map(|seed| scenario.run(*seed).err()).collect();
+    let run = |seed: &u64| scenario.run_twice(*seed).err();
+    let failures: Vec<String> = seeds.iter().filter_map(run).collect();
     let per_minute = seeds.len() as f64 * 60.0 / began.elapsed().as_secs_f64();
     println!("{name}: {} seeds, {per_minute:.0} per minute", seeds.len());
     assert!(failures.is_empty(), "{} failed; the first:\n{}", failures.len(), failures[0]);
@@ -58,10 +59,9 @@ fn a_storm_of_every_fault_passes() {
 }
 
 #[test]
-fn every_scenario_is_told_the_same_way_twice() {
+fn another_seed_gives_another_run() {
     for scenario in scenarios::ALL {
-        assert_eq!(told(scenario, 5), told(scenario, 5), "{}", scenario.name);
-        assert_ne!(told(scenario, 5).event_hash, told(scenario, 6).event_hash, "another seed");
+        assert_ne!(told(scenario, 5).event_hash, told(scenario, 6).event_hash, "{}", scenario.name);
     }
 }
 
@@ -151,7 +151,7 @@ fn five_whole_nodes_run_faster_than_time() {
     let Report { acknowledged_count, events_count, .. } = soaked.report;
     println!("{:.0} simulated seconds per wall second, {events_count} events", soaked.rate);
     assert!(acknowledged_count > 400, "{acknowledged_count} writes are not ten per second");
-    assert!(soaked.rate > 2.0, "{} simulated seconds per wall second", soaked.rate);
+    assert!(soaked.rate > 8.0, "{} simulated seconds per wall second", soaked.rate);
 }
 
 #[test]

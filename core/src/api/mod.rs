@@ -29,7 +29,7 @@ pub use bodies::{
 };
 pub use client::{Answered, Client, ClientError, ListOf};
 pub use error::{ApiError, Problem};
-pub use serve::serve;
+pub(crate) use serve::serve;
 
 use std::sync::Arc;
 

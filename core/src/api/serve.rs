@@ -11,10 +11,10 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 
 use crate::ports::{Listener, Stream};
+use crate::watch;
 
 /// How long the head of a request may take, and how long an unused connection stays open.
 const HEAD_TIMEOUT_MS: u64 = 30_000;
@@ -31,7 +31,7 @@ const ACCEPT_PAUSE_MS: u64 = 100;
 /// At most `connections_count_max` connections are open at once; more wait in the listener's
 /// queue. At the end nothing more is accepted, requests that were begun are answered for up to
 /// 2 s, and then everything is closed. Run it in the node's `LocalSet`.
-pub async fn serve(
+pub(crate) async fn serve(
     listener: Box<dyn Listener>,
     router: Router,
     connections_count_max: usize,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 use futures_util::future::LocalBoxFuture;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 use super::state::{Effect, Input, Leader};
 use super::{Leadership, RecordApplied, Switchover};
@@ -23,6 +23,7 @@ use crate::ports::{Clock, Env, sleep_until};
 use crate::replication::{
     AskProgress, ConsensusReport, PauseWrites, ProposeRecord, QuorumAcked, TransferLeadership,
 };
+use crate::watch;
 
 /// Where the leader's commands go: all of them to replication.
 #[derive(Clone)]

@@ -20,7 +20,6 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 use bytes::Bytes;
-use tokio::sync::watch;
 
 use crate::config::ConfigError;
 use crate::error::{MembershipError, ReadError, SwitchoverError, WriteError};
@@ -30,6 +29,7 @@ use crate::membership::ChangeMembers;
 use crate::ports::Env;
 use crate::replication::{Answer, Consistency, Propose, Proposed, Read, Stop, StoreError};
 use crate::status::{AskStatus, Status};
+use crate::watch;
 
 /// Why a node did not start. Nothing was left running.
 #[derive(Debug, thiserror::Error)]
@@ -152,7 +152,8 @@ impl NodeHandle {
     pub async fn failed(&self) -> String {
         let mut ended = self.inner.ended.clone();
         let failed = ended.wait_for(Option::is_some).await;
-        failed.ok().and_then(|reason| reason.clone()).unwrap_or_else(|| "it was stopped".to_owned())
+        let reason = failed.ok().and_then(|()| ended.borrow().clone());
+        reason.unwrap_or_else(|| "it was stopped".to_owned())
     }
 
     /// Follows who may act, from the present state on.

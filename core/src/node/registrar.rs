@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use actix::prelude::*;
-use tokio::sync::watch;
 
 use crate::codec::{EntryKind, encode};
 use crate::ids::{NodeId, RequestId};
 use crate::membership::{Roster, RosterChange};
 use crate::replication::{PendingWrite, ReplicationActor, Write, outcome};
+use crate::watch;
 
 /// Between two attempts, when a write was not acknowledged: an election is probably under way.
 const RETRY_PAUSE: Duration = Duration::from_millis(300);

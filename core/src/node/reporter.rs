@@ -1,7 +1,6 @@
 //! Collects what the four actors know into one [`Status`]. It decides nothing and keeps nothing.
 
 use actix::prelude::*;
-use tokio::sync::watch;
 
 use super::book::AddressBook;
 use crate::codec::Identity;
@@ -15,6 +14,7 @@ use crate::ports::{Env, Now};
 use crate::replication::{AskFacts, ReplicationFacts};
 use crate::rpc::Refused;
 use crate::status::{AskStatus, Fact, Figure, MemberStatus, Status};
+use crate::watch;
 
 /// Answers [`AskStatus`] for one node.
 pub(super) struct Reporter {

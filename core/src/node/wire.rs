@@ -6,7 +6,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use actix::prelude::*;
-use tokio::sync::watch;
 
 use super::answering::NodeAnswering;
 use super::book::AddressBook;
@@ -28,6 +27,7 @@ use crate::replication::{
     SharedMachine, SnapshotStore, StartConsensus, Tasks,
 };
 use crate::rpc::{Refused, Server};
+use crate::watch;
 
 /// How long a call between nodes may take before its connection counts as dead, in election
 /// timeouts: a disk that stalls is slow, a peer that stays silent this long is gone.

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use actix::prelude::*;
-use tokio::sync::watch;
 
 use super::ConsensusReport;
 use super::consensus::{Consensus, Lines, SharedMachine, Watched};
@@ -17,6 +16,7 @@ use super::work::{self, PendingRead, PendingWrite, Tasks};
 use crate::ids::NodeId;
 use crate::last_inputs::{self, ActorName};
 use crate::ports::Env;
+use crate::watch;
 
 /// Requests that may wait in the mailbox.
 const MAILBOX_COUNT: usize = 16_384;

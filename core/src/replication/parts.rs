@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 
 use actix::prelude::*;
-use tokio::sync::watch;
 
 use super::consensus::{Consensus, Lines, SharedMachine};
 use super::store::LogStore;
@@ -11,6 +10,7 @@ use super::work::Tasks;
 use super::{ConsensusReport, QuorumAcked};
 use crate::ids::NodeId;
 use crate::ports::Env;
+use crate::watch;
 
 /// Who is told what consensus says.
 pub(crate) struct Reports {

@@ -53,7 +53,18 @@ impl Scenario {
         self.run_and_keep(seed, None)
     }
 
-    /// The same; the history of its clients is in this file afterwards, however it ended.
+    /// Tells it two times with this seed; a difference is an error, too: what a seed finds must be
+    /// found again.
+    pub fn run_twice(self, seed: u64) -> Result<Report, String> {
+        let (first, second) = (self.run(seed)?, self.run(seed)?);
+        if first == second {
+            return Ok(first);
+        }
+        Err(format!("{}, seed {seed}: two runs differ: {first:?}, {second:?}", self.name))
+    }
+
+    /// The same as [`Scenario::run`]; the history of its clients is in this file afterwards,
+    /// however it ended.
     pub fn run_and_keep(self, seed: u64, history: Option<PathBuf>) -> Result<Report, String> {
         let Scenario { name, tell } = self;
         let told = panic::catch_unwind(AssertUnwindSafe(|| {

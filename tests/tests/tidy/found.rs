@@ -145,6 +145,18 @@ fn libraries_stay_in_their_rooms() {
 }
 
 #[test]
+fn tokio_draws_no_lots() {
+    let rule = "certain order";
+    let code =
+        "tokio::select! {\n  biased;\n  a = b => {}\n}\ntokio::select! {\n  a = b => {}\n}\n";
+    check(rule, "core/src/a.rs", code, &[5]);
+    check(rule, "net/src/a.rs", code, &[]);
+    let imports = "use tokio::sync::watch;\nuse tokio::sync::{mpsc, watch};\nuse crate::watch;\n";
+    check(rule, "sim/src/a.rs", imports, &[1, 2]);
+    check(rule, "core/src/a.rs", "use tokio::sync::mpsc;\nuse crate::watch;\n", &[]);
+}
+
+#[test]
 fn links_lead_somewhere() {
     let page = "[a](b.md)\n[c](docs/d.md#two-words)\n```\n[no](link.md)\n```\n[e](https://x.y)\n";
     let target = ("docs/d.md", "# D\n\n## Two words\n");

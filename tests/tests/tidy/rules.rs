@@ -67,6 +67,7 @@ pub const RULES: &[(&str, Rule)] = &[
     ("forbidden words", forbidden_words),
     ("one way to make a node", one_way_to_make_a_node),
     ("library rooms", library_rooms),
+    ("certain order", certain_order),
 ];
 
 /// What each crate may stand on. `tests` and `benches` stand on everything.
@@ -346,6 +347,32 @@ fn library_rooms(tree: &Tree) -> Vec<Violation> {
             });
             if let Some((library, room)) = foreign {
                 findings.add(&file.path, token.line, format!("only {room} may name {library}"));
+            }
+        }
+    }
+    findings.found
+}
+
+/// tokio draws lots, with a number that no seed sets, in these two places: which branch of a
+/// `select!` is looked at first, and which reader of its `watch` is woken first.
+fn certain_order(tree: &Tree) -> Vec<Violation> {
+    let advice = "begin select! with `biased;`, and use crate::watch";
+    let mut findings = Findings::of("certain order", advice);
+    let runs_simulated =
+        |file: &&File| ["core/src/", "sim/src/"].iter().any(|place| file.path.starts_with(place));
+    for file in tree.rust().filter(runs_simulated) {
+        let tokens = file.tokens();
+        let is = |at: usize, text: &str| tokens.get(at).is_some_and(|token| token.text == text);
+        for (at, token) in tokens.iter().enumerate().filter(|(_, token)| !file.is_test(token.line))
+        {
+            let is_select = token.text == "select" && is(at + 1, "!");
+            if is_select && !is(at + 3, "biased") {
+                findings.add(&file.path, token.line, "select! without biased".to_owned());
+            }
+            let is_import = token.text == "use" && is(at + 1, "tokio") && is(at + 4, "sync");
+            let statement = tokens[at..].iter().take_while(|token| token.text != ";");
+            if is_import && statement.into_iter().any(|token| token.text == "watch") {
+                findings.add(&file.path, token.line, "names tokio's watch".to_owned());
             }
         }
     }

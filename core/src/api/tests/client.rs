@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::watch;
 use tokio::task::spawn_local;
 
 use super::fake::{Fake, Pipes, TestClock, env};
@@ -16,6 +15,7 @@ use crate::error::{ReadError, SwitchoverError, WriteError};
 use crate::ids::{LogIndex, NodeId};
 use crate::ports::{Listener, Net};
 use crate::replication::Consistency;
+use crate::watch;
 
 /// Two fake nodes with a store each, a node that hangs, and one that is gone.
 struct World {

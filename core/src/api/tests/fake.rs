@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use futures_util::future::LocalBoxFuture;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use crate::error::{MembershipError, ReadError, SwitchoverError, WriteError};
 use crate::ids::{FencingToken, Generation, LogIndex, NodeId, RequestId, Term};
@@ -26,6 +26,7 @@ use crate::ports::{
 use crate::replication::machine::StateMachine;
 use crate::replication::{Answer, Propose, Proposed, RaftRole, Read, Stop};
 use crate::status::{AskStatus, Fact, Figure, MemberStatus, Status};
+use crate::watch;
 
 /// What the fake node is to do next.
 #[derive(Default)]

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::timeout;
 
@@ -13,6 +12,7 @@ use super::fake::{Fake, Pipes};
 use super::in_node;
 use crate::api::{router, serve};
 use crate::ports::{Net, Stream};
+use crate::watch;
 
 const SOON: Duration = Duration::from_secs(5);
 const NOT_YET: Duration = Duration::from_millis(50);

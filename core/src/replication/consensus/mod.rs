@@ -21,6 +21,7 @@ mod machine;
 mod network;
 mod pace;
 mod runtime;
+mod watch;
 
 pub(crate) use facade::{Consensus, Start, Watched};
 pub(crate) use machine::SharedMachine;

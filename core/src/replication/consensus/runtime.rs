@@ -9,12 +9,13 @@ use openraft_rt::deterministic_rng::DeterministicRng;
 use openraft_rt::{AsyncRuntime, Instant, OptionalSend};
 use openraft_rt_tokio::TokioRuntime;
 
+use super::watch::OrderedWatch;
 use crate::ports::node_now;
 
 /// What consensus runs on, in both worlds. Randomness comes from the seed of its scope.
 pub(crate) type NodeRuntime = DeterministicRng<LocalRuntime>;
 
-/// tokio's channels and timers, local tasks, the node's clock.
+/// tokio's queues and timers, local tasks, the node's clock, watches whose order is certain.
 #[derive(Debug)]
 pub(crate) struct LocalRuntime;
 
@@ -74,7 +75,7 @@ impl AsyncRuntime for LocalRuntime {
         <TokioRuntime as AsyncRuntime>::Timeout<R, T>;
     type ThreadLocalRng = rand::rngs::SmallRng;
     type Mpsc = <TokioRuntime as AsyncRuntime>::Mpsc;
-    type Watch = <TokioRuntime as AsyncRuntime>::Watch;
+    type Watch = OrderedWatch;
     type Oneshot = <TokioRuntime as AsyncRuntime>::Oneshot;
     type Mutex<T: OptionalSend + 'static> = <TokioRuntime as AsyncRuntime>::Mutex<T>;
 
