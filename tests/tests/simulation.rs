@@ -54,6 +54,11 @@ fn two_members_join_and_one_leaves() {
 }
 
 #[test]
+fn the_first_node_freezes_while_the_cluster_grows() {
+    tell("growth");
+}
+
+#[test]
 fn a_storm_of_every_fault_passes() {
     tell("storm");
 }

@@ -205,7 +205,7 @@ impl World {
             leader: None,
             voters: (0..self.machines.len()).map(id).collect(),
             learners: Vec::new(),
-            is_joint: false,
+            joint_goal: None,
             granted_age_ms,
         };
         self.machines[node].inbox.push(Input::Consensus(report));

@@ -140,7 +140,7 @@ impl Bench {
             leader: Some(leader),
             voters: vec![N1, N2],
             learners: Vec::new(),
-            is_joint: false,
+            joint_goal: None,
             granted_age_ms: 0,
         };
         self.leader.send(report).await.expect("the leader runs");

@@ -102,7 +102,7 @@ fn report(election: u64, role: RaftRole, leader: Option<NodeId>, voters: &[NodeI
         leader,
         voters: voters.to_vec(),
         learners: Vec::new(),
-        is_joint: false,
+        joint_goal: None,
         granted_age_ms: 0,
     })
 }

@@ -90,7 +90,16 @@ pub(super) fn plan(
     }
 }
 
-fn plan_promotion(ids: Vec<NodeId>, at: &Situation<'_>) -> Result<Change, String> {
+/// Who votes already is left as it is: an order whose outcome was not known may be repeated.
+fn plan_promotion(asked: Vec<NodeId>, at: &Situation<'_>) -> Result<Change, String> {
+    let votes = |id: &NodeId| {
+        let role = at.roster.get(*id).map(|member| member.role);
+        matches!(role, Some(Role::Full | Role::Witness)) && at.consensus.voters.contains(id)
+    };
+    let ids: Vec<NodeId> = asked.iter().copied().filter(|id| !votes(id)).collect();
+    if ids.is_empty() && !asked.is_empty() {
+        return Ok(Change::new(None, asked, []));
+    }
     let change = RosterChange::Promote { ids: ids.clone() };
     // The roster's own rules, tried on a copy: what it will refuse is not even begun.
     at.roster.clone().apply(at.roster.changed_at(), change.clone())?;
@@ -106,7 +115,7 @@ fn plan_promotion(ids: Vec<NodeId>, at: &Situation<'_>) -> Result<Change, String
     let voters: BTreeSet<NodeId> = at.consensus.voters.iter().chain(&ids).copied().collect();
     orders.push(Order::ChangeVoters(voters.into_iter().collect()));
     orders.push(Order::ProposeRoster(change));
-    Ok(Change::new(None, ids, orders))
+    Ok(Change::new(None, asked, orders))
 }
 
 fn plan_removal(ids: Vec<NodeId>, at: &Situation<'_>) -> Result<Change, String> {
@@ -129,11 +138,15 @@ fn plan_removal(ids: Vec<NodeId>, at: &Situation<'_>) -> Result<Change, String> 
 /// What an interrupted change left undone, one thing at a time. Called on an elected node while
 /// nothing else is under way and both sides have been still for a while.
 ///
-/// A learner outside consensus was being added. A voter whose role says learner was being
-/// promoted. A full node or witness outside consensus was being removed; and so was a learner of
-/// consensus that is no member.
+/// A joint membership that is still in effect was on its way to its goal: until it is there, no
+/// other change can begin. A learner outside consensus was being added. A voter whose role says
+/// learner was being promoted. A full node or witness outside consensus was being removed; and so
+/// was a learner of consensus that is no member.
 pub(super) fn repair(at: &Situation<'_>) -> Option<Change> {
     let (voters, learners) = (&at.consensus.voters, &at.consensus.learners);
+    if let Some(goal) = &at.consensus.joint_goal {
+        return Some(Change::new(None, goal.clone(), [Order::ChangeVoters(goal.clone())]));
+    }
     for member in at.roster.members() {
         let id = member.id;
         let order = match (member.role, voters.contains(&id), learners.contains(&id)) {

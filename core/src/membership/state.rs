@@ -211,7 +211,7 @@ impl Membership {
     fn begin(&mut self, request: u64, change: ChangeMembers, out: &mut Vec<Effect>) {
         let planned = match &self.consensus {
             Some(consensus) if consensus.role == RaftRole::Elected => {
-                if self.change.is_some() || consensus.is_joint {
+                if self.change.is_some() || consensus.joint_goal.is_some() {
                     Err(MembershipError::UnderWay)
                 } else {
                     plan(request, change, &self.situation(consensus))
@@ -300,7 +300,7 @@ impl Membership {
     fn repair_due(&self) -> Option<Now> {
         let consensus = self.consensus.as_ref()?;
         let is_elected = consensus.role == RaftRole::Elected;
-        if !is_elected || consensus.is_joint || self.change.is_some() || self.is_repaired {
+        if !is_elected || self.change.is_some() || self.is_repaired {
             return None;
         }
         Some(self.repair_at)

@@ -83,13 +83,30 @@ impl Table {
 
     #[track_caller]
     fn consensus(&mut self, role: RaftRole, voters: &[u64], learners: &[u64], expected: &str) {
+        self.consensus_changed(role, voters, learners, None, expected);
+    }
+
+    #[track_caller]
+    fn consensus_joint(&mut self, voters: &[u64], goal: &[u64], expected: &str) {
+        self.consensus_changed(RaftRole::Elected, voters, &[], Some(ids(goal)), expected);
+    }
+
+    #[track_caller]
+    fn consensus_changed(
+        &mut self,
+        role: RaftRole,
+        voters: &[u64],
+        learners: &[u64],
+        joint_goal: Option<Vec<NodeId>>,
+        expected: &str,
+    ) {
         let report = ConsensusReport {
             term: Term::from_bits(1),
             role,
             leader: Some(NodeId(1)),
             voters: ids(voters),
             learners: ids(learners),
-            is_joint: false,
+            joint_goal,
             granted_age_ms: 0,
         };
         self.check(Input::ConsensusChanged { report }, expected);
@@ -268,7 +285,6 @@ fn a_change_that_fails_half_way_is_answered_with_the_error_and_ends() {
 #[test]
 fn changes_that_cannot_be_are_refused_before_anything_is_ordered() {
     let table = [
-        (ChangeMembers::Promote(ids(&[2])), "n2 votes already"),
         (ChangeMembers::Promote(ids(&[9])), "n9 is no member"),
         (ChangeMembers::Remove(ids(&[1])), "n1 leads and cannot remove itself"),
         (ChangeMembers::Remove(ids(&[])), "no member is named"),
@@ -280,6 +296,33 @@ fn changes_that_cannot_be_are_refused_before_anything_is_ordered() {
     let mut follower = Table::new();
     let answer = "answer 7: Q1031 n1 does not lead; the members are as before; ask the leader";
     follower.request(joiner(4), answer);
+}
+
+#[test]
+fn who_votes_already_is_promoted_again_without_a_change() {
+    let mut table = Table::leading();
+    table.request(ChangeMembers::Promote(ids(&[3, 2])), "answer 7: n2 n3");
+    table.request(
+        ChangeMembers::Promote(ids(&[])),
+        "answer 7: Q1032 no member is named; \
+        nothing was changed; look at the roster",
+    );
+}
+
+/// Until a joint change is at its goal no other can begin: it must not wait for who began it.
+#[test]
+fn the_next_elected_node_leads_a_joint_change_to_its_goal() {
+    let mut table = Table::leading();
+    table.consensus_joint(&[1, 2, 3], &[1, 2], "");
+    table.request(
+        joiner(4),
+        "answer 7: Q1034 another change is under way; nothing was changed; wait for it",
+    );
+    table.timer(1_999, "");
+    table.timer(2_000, "voters n1 n2");
+    table.consensus(RaftRole::Elected, &[1, 2], &[], "");
+    table.check(Input::OrderDone { outcome: Ok(None) }, "");
+    table.timer(4_000, "remove n3"); // and then the roster follows
 }
 
 /// A leader died in the middle; the next one finds out from roster and consensus what is missing.

@@ -204,7 +204,7 @@ fn the_elected_node_writes_the_roster_and_carries_out_a_change_from_request_to_r
             leader: Some(NodeId(1)),
             voters: vec![NodeId(1), NodeId(2), NodeId(3)],
             learners: Vec::new(),
-            is_joint: false,
+            joint_goal: None,
             granted_age_ms: 0,
         };
         one.membership.send(report).await.unwrap();

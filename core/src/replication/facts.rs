@@ -16,7 +16,7 @@ impl ReplicationActor {
             snapshot_index: facts.snapshot_index,
             voters: facts.voters,
             learners: facts.learners,
-            is_joint: facts.is_joint,
+            is_joint: facts.joint_goal.is_some(),
             writes_waiting_count: self.in_flight.get(),
             requests_count: self.machine.with(|applied| applied.requests_count()),
             matching: self.consensus.matching(),
@@ -46,7 +46,7 @@ impl ReplicationActor {
             leader: facts.leader,
             voters: facts.voters.clone(),
             learners: facts.learners.clone(),
-            is_joint: facts.is_joint,
+            joint_goal: facts.joint_goal.clone(),
             granted_age_ms: self.consensus.granted_age_ms(facts.vote),
         };
         if self.reported.as_ref() != Some(&report) {

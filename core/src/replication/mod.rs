@@ -118,8 +118,8 @@ pub struct ConsensusReport {
     pub voters: Vec<NodeId>,
     /// Learners, ascending.
     pub learners: Vec<NodeId>,
-    /// Whether a joint membership is in effect: a change is under way.
-    pub is_joint: bool,
+    /// The voters that a change leads to, ascending, while a joint membership is in effect.
+    pub joint_goal: Option<Vec<NodeId>>,
     /// For an elected leader: the smallest age, among the voters that granted this term, of the
     /// last frame each received from a leader of an older term; its own included.
     pub granted_age_ms: u64,

@@ -23,6 +23,21 @@ impl Cluster {
         self.change_members(ChangeMembers::Promote(ids.to_vec()));
     }
 
+    /// Asks for the same and goes on after so long, whatever has become of it.
+    pub fn promote_for_ms(&mut self, ids: &[NodeId], ms: u64) {
+        let at = self.leader_place();
+        let change = ChangeMembers::Promote(ids.to_vec());
+        let _asked = Asked::ask(&self.world, &self.nodes[at], |node| async move {
+            node.change_members(change).await
+        });
+        self.run_for_ms(ms);
+    }
+
+    fn leader_place(&mut self) -> usize {
+        let leader = self.leader();
+        self.place(&leader)
+    }
+
     /// Members leave for good.
     pub fn remove_members(&mut self, ids: &[NodeId]) {
         self.change_members(ChangeMembers::Remove(ids.to_vec()));
@@ -32,8 +47,7 @@ impl Cluster {
     fn change_members(&mut self, change: ChangeMembers) -> Vec<NodeId> {
         let end_ms = self.world.now_ms() + DEFAULT_BOUND_MS;
         loop {
-            let leader = self.leader();
-            let at = self.place(&leader);
+            let at = self.leader_place();
             let asked = change.clone();
             let question = Asked::ask(&self.world, &self.nodes[at], |node| async move {
                 node.change_members(asked).await

@@ -5,6 +5,7 @@
 //!
 //! Read next: any of them, then `cluster/` for the words they are told in.
 
+mod growth;
 mod half_partition;
 mod leader_crash;
 mod members_change;
@@ -30,9 +31,10 @@ pub struct Scenario {
 }
 
 /// Every scenario.
-pub const ALL: [Scenario; 5] = [
+pub const ALL: [Scenario; 6] = [
     Scenario { name: "leader_crash", tell: leader_crash::the_leader_crashes_and_comes_back },
     Scenario { name: "half_partition", tell: half_partition::half_of_the_cluster_is_cut_off },
+    Scenario { name: "growth", tell: growth::the_first_node_freezes_while_the_cluster_grows },
     Scenario { name: "members_change", tell: members_change::two_members_join_and_one_leaves },
     Scenario {
         name: "power_cut_in_commit",

@@ -64,7 +64,8 @@ pub(crate) struct Watched {
     pub(crate) leader: Option<NodeId>,
     pub(crate) voters: Vec<NodeId>,
     pub(crate) learners: Vec<NodeId>,
-    pub(crate) is_joint: bool,
+    /// The voters that a joint change under way leads to.
+    pub(crate) joint_goal: Option<Vec<NodeId>>,
     pub(crate) last_index: LogIndex,
     pub(crate) commit_index: LogIndex,
     pub(crate) applied_index: LogIndex,
@@ -327,6 +328,10 @@ impl Consensus {
 fn watched(metrics: &RaftMetrics<Types>) -> Watched {
     let membership = metrics.membership_config.membership();
     let index = |id: Option<LogId>| id.map_or(LogIndex(0), |id| id.index);
+    let joint_goal = match membership.get_joint_config().as_slice() {
+        [_, .., goal] => Some(goal.iter().copied().collect()),
+        [_] | [] => None,
+    };
     let role = match metrics.state {
         ServerState::Learner => RaftRole::Learner,
         ServerState::Follower => RaftRole::Follower,
@@ -340,7 +345,7 @@ fn watched(metrics: &RaftMetrics<Types>) -> Watched {
         leader: metrics.current_leader,
         voters: membership.voter_ids().collect(),
         learners: membership.learner_ids().collect(),
-        is_joint: membership.get_joint_config().len() > 1,
+        joint_goal,
         last_index: metrics.last_log_index.map_or(LogIndex(0), to_index),
         commit_index: index(metrics.local_committed.as_ref().map(to_log_id)),
         applied_index: index(metrics.last_applied.as_ref().map(to_log_id)),

@@ -1,0 +1,32 @@
+//! The first node stands still while two more become voters.
+
+use crate::cluster::{Cluster, Report, Workload};
+
+/// How long the promotion has run when the first node freezes: all of its steps are met.
+const MOMENTS_COUNT: u64 = 40;
+
+/// Alone, a node needs nobody to confirm its lease. It freezes at some moment of the change that
+/// ends this: the others may elect one of themselves as soon as they are a majority, and nothing
+/// that the frozen node has promised itself may last so long. Seeds try all moments.
+pub(super) fn the_first_node_freezes_while_the_cluster_grows(seed: u64) -> Report {
+    let mut cluster = Cluster::of(3).tune(|shared| shared.founders_count = Some(1)).seed(seed);
+    let blue = cluster.write("colour", "blue").via("n1").acked_within_ms(2_000);
+    cluster.start_writers(Workload::default());
+    let joined = [cluster.add_member("n2"), cluster.add_member("n3")];
+
+    cluster.promote_for_ms(&joined, seed % MOMENTS_COUNT);
+    cluster.freeze(&["n1"]);
+    cluster.run_for_ms(3_000);
+    cluster.thaw(&["n1"]);
+
+    cluster.within_ms(5_000).one_leads();
+    cluster.promote(&joined);
+    cluster.cut_power(&["n1"]);
+    cluster.within_ms(10_000).another_leads(&["n1"]);
+    cluster.write("shape", "round").acked_within_ms(5_000);
+    cluster.restore_power(&["n1"]);
+    cluster.stop_writers();
+    cluster.within_ms(15_000).one_leader_and_equal_logs();
+    cluster.read("colour").sees(&blue);
+    cluster.check_invariants()
+}
