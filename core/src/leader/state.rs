@@ -31,9 +31,6 @@ pub const GUARD_MS: u64 = 5_000;
 /// How long resources may take to stop before they are killed.
 pub const STOP_MS: u64 = 5_000;
 
-/// The lease of a sole voter: nobody can be elected without it.
-const END_OF_TIME: Now = Now { ns: u64::MAX };
-
 /// What the state machine is told.
 #[derive(Clone, Debug)]
 pub enum Input {
@@ -223,7 +220,6 @@ impl Leader {
         let was_elected = self.role == RaftRole::Elected;
         let is_elected = report.role == RaftRole::Elected;
         let is_other_term = report.term != self.term;
-        let was_sole = self.is_sole_voter();
         if was_elected && (is_other_term || !is_elected) {
             self.lose_election(out);
         }
@@ -233,10 +229,6 @@ impl Leader {
         self.voters = report.voters;
         if is_other_term {
             self.acked_at = None;
-        }
-        if was_sole && !self.is_sole_voter() {
-            // It was right until here; what counts from here on is a quorum's word.
-            self.renewed_at = now;
         }
         if is_elected && (is_other_term || !was_elected) {
             self.elected_at = now;
@@ -341,9 +333,6 @@ impl Leader {
 
     /// Until when the lease holds; the start of time if there is none.
     pub(super) fn lease_end(&self) -> Now {
-        if self.is_sole_voter() {
-            return END_OF_TIME;
-        }
         match (self.acked_at, self.fenced_at) {
             (Some(acked_at), None) => acked_at.plus_ms(self.cluster.lease_ms),
             (None, _) | (_, Some(_)) => Now::default(),
@@ -352,10 +341,6 @@ impl Leader {
 
     fn guard_end(&self) -> Now {
         self.renewed_at.plus_ms(GUARD_MS).max(self.lease_end())
-    }
-
-    fn is_sole_voter(&self) -> bool {
-        self.voters == [self.this]
     }
 
     pub(super) fn own_token(&self) -> FencingToken {
@@ -439,8 +424,7 @@ impl Leader {
             Right::None | Right::Over => None,
         };
         let by_handover = self.handover.as_ref().map(HandOver::next_due);
-        let due = by_right.into_iter().chain(by_handover).min();
-        due.filter(|at| *at < END_OF_TIME)
+        by_right.into_iter().chain(by_handover).min()
     }
 
     /// Called at the end of every `step`, in release builds too.

@@ -21,6 +21,7 @@ use super::machine::SharedMachine;
 use super::network::{Factory, Lines};
 use super::pace::Pace;
 use super::runtime::NodeRuntime;
+use super::watch::OrderedWatch;
 use super::{Command, Outcome, Types};
 use crate::config::ClusterSettings;
 use crate::error::{MembershipError, WriteError};
@@ -70,6 +71,7 @@ pub(crate) struct Watched {
     pub(crate) commit_index: LogIndex,
     pub(crate) applied_index: LogIndex,
     pub(crate) snapshot_index: LogIndex,
+    /// When the newest frame was sent that a quorum confirmed.
     pub(crate) quorum_acked_at: Option<Now>,
     pub(crate) failed: Option<String>,
 }
@@ -295,7 +297,19 @@ impl Consensus {
 
     /// The present facts.
     pub(crate) fn watched(&self) -> Watched {
-        watched(&self.raft.metrics().borrow_watched())
+        self.facts(&self.raft.metrics())
+    }
+
+    /// A sole voter is a quorum: it confirms itself by running, and only as of before it looked at
+    /// its membership. A lease without end would outlive the others' election if it froze while
+    /// they became voters.
+    fn facts(&self, metrics: &impl WatchReceiver<OrderedWatch, RaftMetrics<Types>>) -> Watched {
+        let now = self.env.clock.now();
+        let mut facts = watched(&metrics.borrow_watched());
+        if facts.is_sole(self.this) {
+            facts.quorum_acked_at = Some(now);
+        }
+        facts
     }
 
     /// Calls `changed` with the facts whenever one has changed, at most every `pause_ms`; ends
@@ -305,15 +319,21 @@ impl Consensus {
         let mut last = None;
         let mut quiet_until = self.env.clock.now();
         loop {
+            let mut facts = self.facts(&metrics);
             // openraft also reports what nobody here follows; that must wake nobody.
-            if last.as_ref() != Some(&watched(&metrics.borrow_watched())) {
+            if last.as_ref() != Some(&facts) {
                 sleep_until(&*self.env.clock, quiet_until).await;
-                let facts = watched(&metrics.borrow_watched());
+                facts = self.facts(&metrics);
                 changed(facts.clone());
-                last = Some(facts);
+                last = Some(facts.clone());
                 quiet_until = self.env.clock.now().plus_ms(pause_ms);
             }
-            if metrics.changed().await.is_err() {
+            let changed = metrics.changed();
+            let is_over = match facts.is_sole(self.this) {
+                true => self.pace.within_heartbeat(changed).await.is_some_and(|told| told.is_err()),
+                false => changed.await.is_err(),
+            };
+            if is_over {
                 return;
             }
         }
@@ -322,6 +342,13 @@ impl Consensus {
     /// Ends consensus; the store keeps everything.
     pub(crate) async fn stop(&self) {
         let _ = self.raft.shutdown().await;
+    }
+}
+
+impl Watched {
+    /// Whether `node` leads and votes alone.
+    fn is_sole(&self, node: NodeId) -> bool {
+        self.role == RaftRole::Elected && self.voters == [node]
     }
 }
 

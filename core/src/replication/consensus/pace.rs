@@ -8,6 +8,7 @@
 //! - Ticks run from a heartbeat before the shortest election timeout on, so no election is late.
 //! - Only what this node accepted from a leader keeps it quiet: frames of a deposed one do not.
 
+use std::future::Future;
 use std::time::Duration;
 
 use openraft::ServerState;
@@ -40,6 +41,11 @@ impl Pace {
         let heartbeat_ms = cluster.heartbeat_interval_ms;
         let quiet_ms = cluster.election_timeout_ms_min.saturating_sub(heartbeat_ms);
         Pace { heartbeat_ms, quiet_ms }
+    }
+
+    /// What comes within the interval of heartbeats; `None` if nothing does.
+    pub(super) async fn within_heartbeat<T>(self, coming: impl Future<Output = T>) -> Option<T> {
+        tokio::time::timeout(Duration::from_millis(self.heartbeat_ms), coming).await.ok()
     }
 
     /// `followed_age_ms`: since a leader's frame was accepted; `None` if none was since the boot.
