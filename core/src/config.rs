@@ -182,6 +182,10 @@ pub struct ClusterSettings {
     /// Applied entries after which a snapshot replaces the log before it. Default 50,000.
     #[serde(default = "snapshot_entries_count")]
     pub snapshot_entries_count: u64,
+    /// Whether a member is followed to where it says to be. False where the members reach each
+    /// other through proxies or translated addresses: then settings count. Default true.
+    #[serde(default = "follow_moves")]
+    pub follow_moves: bool,
     /// Set by a program whose network nobody else can enter, such as a simulated one: addresses
     /// other than loopback are then allowed without TLS. No settings file can set it.
     #[serde(skip)]
@@ -247,6 +251,9 @@ fn write_timeout_ms() -> u64 {
 fn snapshot_entries_count() -> u64 {
     50_000
 }
+fn follow_moves() -> bool {
+    true
+}
 
 impl ClusterSettings {
     /// The defaults for these members.
@@ -263,6 +270,7 @@ impl ClusterSettings {
             missed_pings_max: missed_pings_max(),
             write_timeout_ms: write_timeout_ms(),
             snapshot_entries_count: snapshot_entries_count(),
+            follow_moves: follow_moves(),
             is_network_private: false,
             founders_count: None,
         }

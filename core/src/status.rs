@@ -5,7 +5,7 @@
 //!
 //! Read next: [`Status`], then `api/health.rs` for who shows it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use actix::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -75,6 +75,8 @@ pub struct MemberStatus {
     pub membership: SocketAddr,
     /// Where its API is.
     pub api: SocketAddr,
+    /// Its address in the committed roster. After a move the three above may be ahead of it.
+    pub roster_address: IpAddr,
     /// What it is for: `full`, `witness` or `learner`.
     pub role: String,
     /// How gossip sees it: `alive`, `suspect` or `down`. `None` before anything was heard.

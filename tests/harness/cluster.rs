@@ -67,17 +67,20 @@ impl ClusterPlan {
         let links = self.has_links.then(|| {
             Links::open(&block, self.nodes_count).expect("the ports of a free block are free")
         });
+        // A node's own word would lead the others past the proxies.
+        let following = if self.has_links { "follow_moves = false\n" } else { "" };
+        let more_settings = format!("{following}{}", self.more_settings);
         let daemons = (1..=self.nodes_count).map(|node| {
             let plan = DaemonPlan {
                 name: name(node),
                 place: place.path().join(name(node)),
                 members: self.members_for(&block, node),
-                more_settings: self.more_settings.clone(),
+                more_settings: more_settings.clone(),
                 environment: self.environment.clone(),
             };
             Daemon::new(binary::quorate(), plan)
         });
-        Cluster { daemons: daemons.collect(), links, _place: place, _block: block }
+        Cluster { daemons: daemons.collect(), links, _place: place, blocks: vec![block] }
     }
 
     /// The cluster with all daemons started and a leader.
@@ -109,7 +112,7 @@ pub struct Cluster {
     daemons: Vec<Daemon>,
     links: Option<Links>,
     _place: TempDir,
-    _block: Block,
+    blocks: Vec<Block>,
 }
 
 impl Cluster {
@@ -151,6 +154,30 @@ impl Cluster {
     /// Starts node number `node`. Panics if the process cannot be started.
     pub fn start(&mut self, node: usize) {
         self.node(node).start().expect("the daemon's process starts");
+    }
+
+    /// Gives every node another address and rewrites everybody's settings. No node may run.
+    pub fn move_all(&mut self) {
+        let members = self.take_places();
+        self.daemons.iter_mut().for_each(|daemon| daemon.set_members(members.clone()));
+    }
+
+    /// Gives node number `node`, which may not run, another address; only its own settings say so.
+    pub fn move_alone(&mut self, node: usize) {
+        let place = self.take_places().swap_remove(node - 1);
+        let mut members = self.node(node).plan().members.clone();
+        members[node - 1] = place;
+        self.node(node).set_members(members);
+    }
+
+    /// The members at the addresses of a block that no node has used yet.
+    fn take_places(&mut self) -> Vec<MemberSettings> {
+        assert!(self.links.is_none(), "links lead to fixed addresses");
+        let block = Block::take().expect("a block of test addresses is free");
+        let nodes = 1..=self.nodes_count();
+        let places = nodes.map(|node| MemberSettings::at(&name(node), block.node(node))).collect();
+        self.blocks.push(block);
+        places
     }
 
     /// Starts every node, in order.

@@ -58,7 +58,7 @@ impl MembershipActor {
             env: env.clone(),
             link,
             outside,
-            state: Membership::new(node, settings.founders().to_vec()),
+            state: Membership::new(node, settings.founders().to_vec(), settings.follow_moves),
             gossip,
             waiting: BTreeMap::new(),
             requests_count: 0,

@@ -24,6 +24,7 @@ impl MembershipActor {
         for effect in effects {
             match effect {
                 GossipEffect::Send { to, address, payload } => {
+                    let address = self.state.gossip_address(to, address);
                     let path = self.state.path(to);
                     self.link.send(to, address, path, Channel::Gossip, &payload);
                 }

@@ -147,10 +147,11 @@ pub struct Membership {
 impl Membership {
     /// Knows the members of the settings until it is told the roster. They get the ids 1, 2, 3 and
     /// so on in their order.
-    pub fn new(this: NodeId, founders: Vec<MemberSettings>) -> Membership {
+    /// Members are looked for where they say to be only if `follows_moves`.
+    pub fn new(this: NodeId, founders: Vec<MemberSettings>, follows_moves: bool) -> Membership {
         let seed =
             |(at, member): (usize, &MemberSettings)| (NodeId(at as u64 + 1), member.membership());
-        let view = View::new(this, founders.iter().enumerate().map(seed).collect());
+        let view = View::new(this, founders.iter().enumerate().map(seed).collect(), follows_moves);
         Membership {
             this,
             founders,
@@ -194,6 +195,11 @@ impl Membership {
     /// Roster and view, for status and metrics.
     pub fn table(&self) -> ViewTable {
         ViewTable { roster: self.roster.clone(), members: self.view.table() }
+    }
+
+    /// Where to send gossip to a node that says to be at `said`.
+    pub fn gossip_address(&self, to: NodeId, said: SocketAddr) -> SocketAddr {
+        self.view.gossip_address(to, said)
     }
 
     /// By which path gossip goes to that node.

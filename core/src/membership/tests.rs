@@ -26,8 +26,11 @@ impl Table {
     /// Started, with nothing committed yet.
     fn new() -> Table {
         let founders = vec![settings(1), settings(2), settings(3)];
-        let mut table =
-            Table { state: Membership::new(NodeId(1), founders), roster: Roster::default(), ms: 0 };
+        let mut table = Table {
+            state: Membership::new(NodeId(1), founders, true),
+            roster: Roster::default(),
+            ms: 0,
+        };
         table.check(Input::Started, "ping n2 n3, announce to n2, announce to n3");
         table
     }
@@ -216,6 +219,55 @@ fn gossip_tells_where_a_member_is_and_neither_roster_nor_settings_overrule_it() 
 }
 
 #[test]
+fn what_others_say_of_a_member_that_is_down_moves_it_nowhere() {
+    let mut table = Table::leading();
+    let at = |last: u8, liveness| {
+        let address = SocketAddr::from(([127, 0, 0, last], 8301));
+        Input::Heard { member: NodeId(2), liveness, address }
+    };
+    table.step(at(98, Liveness::Down)); // its place before it moved, from one who missed that
+    assert_eq!(table.state.table().members[0].address, settings(2).membership());
+    table.step(at(99, Liveness::Alive));
+    table.step(at(98, Liveness::Down));
+    assert_eq!(table.state.table().members[0].address.ip().to_string(), "127.0.0.99");
+}
+
+#[test]
+fn a_missing_member_is_announced_to_where_settings_and_where_the_roster_name_it() {
+    let founders = vec![settings(1), settings(2), settings(3)];
+    let mut roster = Roster::default();
+    roster.apply(LogIndex(1), RosterChange::Found { members: founders.clone() }).unwrap();
+    let moved = MemberSettings { address: [127, 0, 0, 99].into(), ..settings(2) };
+    let change = RosterChange::SetAddress { id: NodeId(2), settings: moved };
+    roster.apply(LogIndex(2), change).unwrap();
+    let mut node = Membership::new(NodeId(1), founders, true);
+    let mut asked = Vec::new();
+    node.step(Now::from_ms(0), Input::RosterApplied { roster }, &mut asked);
+    let places: Vec<SocketAddr> = asked
+        .into_iter()
+        .filter_map(|effect| match effect {
+            Effect::Announce { to: NodeId(2), address } => Some(address),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(places, [settings(2).membership(), "127.0.0.99:8301".parse().unwrap()]);
+}
+
+#[test]
+fn where_moves_are_not_followed_only_settings_and_roster_count() {
+    let founders = vec![settings(1), settings(2), settings(3)];
+    let mut node = Membership::new(NodeId(1), founders, false);
+    let (mut out, said) = (Vec::new(), "127.0.0.99:8301".parse().unwrap());
+    node.step(Now::from_ms(0), Input::Started, &mut out);
+    let alive = Input::Heard { member: NodeId(2), liveness: Liveness::Alive, address: said };
+    node.step(Now::from_ms(1), alive, &mut out);
+    let is_report = |effect: &Effect| matches!(effect, Effect::ReportAddress { .. });
+    assert!(!out.iter().any(is_report), "{out:?}");
+    assert_eq!(node.table().members[0].address, settings(2).membership());
+    assert_eq!(node.gossip_address(NodeId(2), said), settings(2).membership());
+}
+
+#[test]
 fn the_first_elected_node_writes_the_roster_and_waits_before_it_tries_again() {
     let mut table = Table::new();
     table.consensus(RaftRole::Follower, &[1, 2, 3], &[], "");
@@ -360,7 +412,8 @@ fn voters_ping_everyone_and_learners_only_voters() {
         roster.apply(LogIndex(2), added(id)).unwrap();
     }
     let pinged = |this| {
-        let mut node = Membership::new(NodeId(this), vec![settings(1), settings(2), settings(3)]);
+        let founders = vec![settings(1), settings(2), settings(3)];
+        let mut node = Membership::new(NodeId(this), founders, true);
         let mut out = Vec::new();
         node.step(Now::default(), Input::RosterApplied { roster: roster.clone() }, &mut out);
         text(&out[0]).unwrap()

@@ -23,6 +23,8 @@ const ANNOUNCEMENTS_COUNT_MAX: usize = 3;
 #[derive(Clone, Debug)]
 struct Seen {
     address: SocketAddr,
+    /// What it wrote there of itself; asked too while it is missing.
+    roster_address: SocketAddr,
     gossip: Option<Liveness>,
     health: Health,
     is_pinged: bool,
@@ -37,15 +39,21 @@ pub(super) struct View {
     this: NodeId,
     /// Where the settings say that the founding members are: newer than the roster if all moved.
     seeds: BTreeMap<NodeId, SocketAddr>,
+    /// Whether a member is looked for where it says to be.
+    follows_moves: bool,
     /// What gossip says, also of nodes that the roster does not know yet.
-    heard: BTreeMap<NodeId, (Liveness, SocketAddr)>,
+    heard: BTreeMap<NodeId, Liveness>,
+    /// Where they said to be while gossip did not call them down: of one that is down, others may
+    /// hold an older place than settings do.
+    said: BTreeMap<NodeId, SocketAddr>,
     members: BTreeMap<NodeId, Seen>,
 }
 
 impl View {
-    pub(super) fn new(this: NodeId, seeds: Vec<(NodeId, SocketAddr)>) -> View {
+    pub(super) fn new(this: NodeId, seeds: Vec<(NodeId, SocketAddr)>, follows_moves: bool) -> View {
         let seeds = seeds.into_iter().filter(|(id, _)| *id != this).collect();
-        View { this, seeds, heard: BTreeMap::new(), members: BTreeMap::new() }
+        let (heard, said) = (BTreeMap::new(), BTreeMap::new());
+        View { this, seeds, follows_moves, heard, said, members: BTreeMap::new() }
     }
 
     /// Follows the roster; before there is one, the founding members of the settings.
@@ -58,12 +66,17 @@ impl View {
         };
         self.members.retain(|id, _| wanted.contains_key(id));
         for (id, roster_address) in wanted {
-            let heard = self.heard.get(&id).copied();
-            let seed = self.seeds.get(&id).copied();
-            let address = heard.map(|(_, address)| address).or(seed).unwrap_or(roster_address);
+            let (said, seed) = (self.said.get(&id).copied(), self.seeds.get(&id).copied());
+            let written = seed.unwrap_or(roster_address);
+            let address = said.unwrap_or(written);
+            if !self.members.contains_key(&id) && address != written {
+                // It was heard before it was a member, and nobody else has been told.
+                out.push(Effect::ReportAddress { node: id, address });
+            }
             let seen = self.members.entry(id).or_insert_with(|| Seen::at(address, now));
             seen.address = address;
-            seen.gossip = heard.map(|(liveness, _)| liveness);
+            seen.roster_address = roster_address;
+            seen.gossip = self.heard.get(&id).copied();
             seen.is_pinged = pings(roster, self.this, id);
         }
         self.set_peers(out);
@@ -78,14 +91,18 @@ impl View {
         address: SocketAddr,
         out: &mut Vec<Effect>,
     ) {
-        self.heard.insert(member, (liveness, address));
+        self.heard.insert(member, liveness);
+        let is_word = self.follows_moves && liveness != Liveness::Down;
+        if is_word {
+            self.said.insert(member, address);
+        }
         let Some(seen) = self.members.get_mut(&member) else { return };
         seen.gossip = Some(liveness);
         if liveness == Liveness::Down {
             seen.announce_wait_ms = ANNOUNCE_MS_MIN;
             seen.announce_at = now.plus_ms(ANNOUNCE_MS_MIN);
         }
-        if seen.address != address {
+        if is_word && seen.address != address {
             seen.address = address;
             out.push(Effect::ReportAddress { node: member, address });
             self.set_peers(out);
@@ -104,6 +121,12 @@ impl View {
         if let Some(seen) = self.members.get_mut(&peer) {
             seen.path = path;
         }
+    }
+
+    /// Where gossip for a node goes that says to be at `said`.
+    pub(super) fn gossip_address(&self, to: NodeId, said: SocketAddr) -> SocketAddr {
+        let written = self.members.get(&to).filter(|_| !self.follows_moves);
+        written.map_or(said, |seen| seen.address)
     }
 
     /// By which path gossip goes there. UDP for nodes that are no members.
@@ -146,6 +169,10 @@ impl View {
             seen.announce_at = now.plus_ms(seen.announce_wait_ms);
             seen.announce_wait_ms = (seen.announce_wait_ms * 2).min(ANNOUNCE_MS_MAX);
             out.push(Effect::Announce { to: *id, address: seen.address });
+            if seen.roster_address != seen.address {
+                // Settings may be older than the roster, as well as newer.
+                out.push(Effect::Announce { to: *id, address: seen.roster_address });
+            }
         }
     }
 
@@ -176,6 +203,7 @@ impl Seen {
     fn at(address: SocketAddr, now: Now) -> Seen {
         Seen {
             address,
+            roster_address: address,
             gossip: None,
             health: Health::Late,
             is_pinged: false,

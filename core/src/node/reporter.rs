@@ -101,6 +101,7 @@ impl Reporter {
             consensus: place.consensus(),
             membership: place.membership(),
             api: place.api(),
+            roster_address: member.settings.address,
             role: role(member.role).to_owned(),
             view: seen.map(|seen| {
                 let (age_ms, source) = fact_of("gossip and pings");

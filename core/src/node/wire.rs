@@ -216,6 +216,9 @@ impl Common {
         let registrar = Registrar {
             this: self.own.identity.node,
             public_key: self.own.key.verifying_key().to_bytes(),
+            place: self.settings.this_member().map(|(_, member)| member.clone()).filter(|_| {
+                self.settings.cluster.follow_moves // elsewhere its own address says nothing
+            }),
             roster: watches.roster.clone(),
             replication: replication.clone(),
         };

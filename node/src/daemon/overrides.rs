@@ -30,6 +30,7 @@ const OVERRIDES: &[(&str, &str, &str, Kind)] = &[
     ("QUORATE_MISSED_PINGS_MAX", "cluster", "missed_pings_max", Kind::Number),
     ("QUORATE_WRITE_TIMEOUT_MS", "cluster", "write_timeout_ms", Kind::Number),
     ("QUORATE_SNAPSHOT_ENTRIES_COUNT", "cluster", "snapshot_entries_count", Kind::Number),
+    ("QUORATE_FOLLOW_MOVES", "cluster", "follow_moves", Kind::Switch),
     ("QUORATE_API_ENABLED", "api", "enabled", Kind::Switch),
     ("QUORATE_API_CONNECTIONS_COUNT_MAX", "api", "connections_count_max", Kind::Number),
 ];

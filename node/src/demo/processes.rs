@@ -104,6 +104,14 @@ impl Daemon {
         &self.plan
     }
 
+    /// Gives it other members, for its next start.
+    ///
+    /// Panics if it runs: a daemon reads its settings only once.
+    pub fn set_members(&mut self, members: Vec<MemberSettings>) {
+        assert!(self.child.is_none(), "{} runs", self.plan.name);
+        self.plan.members = members;
+    }
+
     /// The `quorate` executable it runs.
     pub fn binary(&self) -> &Path {
         &self.binary

@@ -141,6 +141,7 @@ fn member(id: u64, name: &str) -> MemberStatus {
         consensus: at(8300),
         membership: at(8301),
         api: at(8500),
+        roster_address: at(0).ip(),
         role: "full".to_owned(),
         view: Some(Fact { value: "alive".to_owned(), age_ms: 40, source }),
         health: None,
