@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use futures_util::future::{BoxFuture, ready};
@@ -19,12 +19,21 @@ type File = Arc<Mutex<Vec<u8>>>;
 pub(crate) struct MemoryDisk {
     files: Arc<Mutex<BTreeMap<PathBuf, File>>>,
     is_full: Arc<AtomicBool>,
+    reads: Arc<Reads>,
+}
+
+/// How many reads of open files there were, and after how many they fail; 0 is never.
+#[derive(Debug, Default)]
+struct Reads {
+    count: AtomicU64,
+    limit_count: AtomicU64,
 }
 
 #[derive(Debug)]
 struct MemoryBlocks {
     file: File,
     is_full: Arc<AtomicBool>,
+    reads: Arc<Reads>,
 }
 
 #[derive(Debug)]
@@ -32,6 +41,8 @@ struct InlineLane;
 
 /// What Linux says of a full disk (ENOSPC).
 const NO_SPACE_CODE: i32 = 28;
+/// What it says of a sector that cannot be read (EIO).
+const NO_SECTOR_CODE: i32 = 5;
 
 impl MemoryDisk {
     /// From here on there is no room, or there is again: writes to open files are refused.
@@ -39,8 +50,20 @@ impl MemoryDisk {
         self.is_full.store(is_full, Ordering::Relaxed);
     }
 
+    /// Counts reads of open files anew; those after the first `count` fail. 0: none fails.
+    pub(crate) fn fail_reads_after(&self, count: u64) {
+        self.reads.count.store(0, Ordering::Relaxed);
+        self.reads.limit_count.store(count, Ordering::Relaxed);
+    }
+
+    /// How many reads there were since they were last counted anew.
+    pub(crate) fn reads_count(&self) -> u64 {
+        self.reads.count.load(Ordering::Relaxed)
+    }
+
     fn blocks(&self, file: &File) -> Box<dyn Blocks> {
-        Box::new(MemoryBlocks { file: file.clone(), is_full: self.is_full.clone() })
+        let (file, is_full) = (file.clone(), self.is_full.clone());
+        Box::new(MemoryBlocks { file, is_full, reads: self.reads.clone() })
     }
 
     /// Changes bytes behind the store's back.
@@ -111,6 +134,11 @@ impl Blocks for MemoryBlocks {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let earlier_count = self.reads.count.fetch_add(1, Ordering::Relaxed);
+        let limit_count = self.reads.limit_count.load(Ordering::Relaxed);
+        if limit_count != 0 && earlier_count >= limit_count {
+            return Err(io::Error::from_raw_os_error(NO_SECTOR_CODE));
+        }
         let bytes = self.file.lock().unwrap();
         let at = offset as usize;
         let found = bytes.get(at..at + buffer.len()).ok_or(io::ErrorKind::UnexpectedEof)?;

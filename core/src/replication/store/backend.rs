@@ -82,6 +82,26 @@ pub(super) fn disk_error(error: impl Into<redb::Error>) -> io::Error {
     io::Error::other(error.into())
 }
 
+/// What an error while the records were read says of `path`. What the system refuses says nothing
+/// about the file; a checksum, or redb's own finding, does.
+pub(super) fn reading_error(path: &str, error: io::Error) -> StoreError {
+    let refusal = match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        Some(redb::Error::Io(refusal)) => refusal.raw_os_error(),
+        Some(redb::Error::PreviousIo) => {
+            let error = io::Error::other("its records cannot be read after an earlier error");
+            return StoreError::Io { path: path.into(), error };
+        }
+        Some(_) | None => error.raw_os_error(),
+    };
+    match refusal.map(io::Error::from_raw_os_error) {
+        Some(refusal) => {
+            let detail = format!("its records cannot be read: {refusal}");
+            StoreError::Io { path: path.into(), error: io::Error::new(refusal.kind(), detail) }
+        }
+        None => StoreError::Damaged { path: path.into(), detail: error.to_string() },
+    }
+}
+
 /// Bytes with their checksum in front.
 pub(super) fn seal(bytes: &[u8]) -> Vec<u8> {
     let mut sealed = Vec::with_capacity(4 + bytes.len());

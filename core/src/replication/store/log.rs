@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use redb::{Database, ReadableDatabase, Table, TableDefinition};
 use tokio::sync::mpsc;
 
-use super::backend::{disk_error, open, seal, unseal};
+use super::backend::{disk_error, open, reading_error, seal, unseal};
 use super::{LogId, StoreError, StoredEntry, StoredVote};
 use crate::codec::{decode, encode};
 use crate::ports::{Disk, Lane};
@@ -305,7 +305,7 @@ fn commit(database: &Database, writes: Vec<WriteJob>) -> io::Result<()> {
         let mut log = transaction.open_table(LOG).map_err(disk_error)?;
         let mut meta = transaction.open_table(META).map_err(disk_error)?;
         for write in writes {
-            apply(write, &mut log, &mut meta).map_err(io::Error::other)?;
+            apply(write, &mut log, &mut meta).map_err(disk_error)?;
         }
     }
     transaction.commit().map_err(disk_error)
@@ -336,14 +336,14 @@ fn apply(
 }
 
 fn read_all(database: &Database) -> Result<Tail, StoreError> {
-    let io_error = |error: io::Error| StoreError::Io { path: FILE.into(), error };
+    let failed = |error: io::Error| reading_error(FILE, error);
     let damaged = |detail: String| StoreError::Damaged { path: FILE.into(), detail };
     // Makes the tables of a fresh database, so that later reads find them.
-    commit(database, Vec::new()).map_err(io_error)?;
-    let reading = database.begin_read().map_err(|error| io_error(disk_error(error)))?;
-    let meta = reading.open_table(META).map_err(|error| io_error(disk_error(error)))?;
+    commit(database, Vec::new()).map_err(failed)?;
+    let reading = database.begin_read().map_err(|error| failed(disk_error(error)))?;
+    let meta = reading.open_table(META).map_err(|error| failed(disk_error(error)))?;
     let field = |key: &'static str| -> Result<Option<Vec<u8>>, StoreError> {
-        let found = meta.get(key).map_err(|error| io_error(disk_error(error)))?;
+        let found = meta.get(key).map_err(|error| failed(disk_error(error)))?;
         let Some(found) = found else { return Ok(None) };
         let bytes = unseal(found.value()).ok_or_else(|| damaged(format!("checksum of {key}")))?;
         Ok(Some(bytes.to_vec()))
@@ -371,7 +371,7 @@ fn read_all(database: &Database) -> Result<Tail, StoreError> {
         tail.note_durable(index);
         Ok(())
     });
-    reading.map_err(|error| damaged(error.to_string()))?;
+    reading.map_err(failed)?;
     Ok(tail)
 }
 

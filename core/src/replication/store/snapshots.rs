@@ -8,7 +8,7 @@ use bytes::Bytes;
 use redb::{Database, ReadableDatabase, TableDefinition};
 use serde::{Deserialize, Serialize};
 
-use super::backend::{disk_error, open, seal, unseal};
+use super::backend::{disk_error, open, reading_error, seal, unseal};
 use super::{LogId, StoreError, StoredVoters};
 use crate::codec::{decode, encode};
 use crate::ports::{Disk, Job, Lane};
@@ -70,9 +70,10 @@ impl SnapshotStore {
     /// The newest snapshot, if there is one.
     pub(crate) async fn newest(&self) -> Result<Option<(SnapshotMeta, Bytes)>, StoreError> {
         let database = self.database.clone();
-        run(&self.lane, move || read(&database))
-            .await
-            .map_err(|error| StoreError::Damaged { path: FILE.into(), detail: error.to_string() })
+        // What the lane itself says is no finding about the file.
+        let reading = run(&self.lane, move || Ok(read(&database))).await;
+        let read = reading.map_err(|error| StoreError::Io { path: FILE.into(), error })?;
+        read.map_err(|error| reading_error(FILE, error))
     }
 }
 

@@ -248,3 +248,53 @@ fn a_full_disk_is_no_damaged_store() {
         assert_eq!(log.state().last, Some(id(1, 1)));
     });
 }
+
+/// What is said when reads fail from the last one of an undisturbed opening on, then from earlier
+/// ones, about 50 in all.
+async fn failing_reads<T, Opening>(
+    disk: &MemoryDisk,
+    open: impl Fn(MemoryDisk) -> Opening,
+) -> Vec<String>
+where
+    Opening: Future<Output = Result<T, StoreError>>,
+{
+    disk.fail_reads_after(0);
+    open(disk.clone()).await.map(drop).expect("an undisturbed disk");
+    let whole_count = disk.reads_count();
+    let mut refusals = Vec::new();
+    for count in (1..whole_count).rev().step_by(1 + whole_count as usize / 50) {
+        disk.fail_reads_after(count);
+        let refusal = open(disk.clone()).await.map(drop).expect_err("a read failed");
+        refusals.push(refusal.to_string());
+    }
+    disk.fail_reads_after(0);
+    open(disk.clone()).await.map(drop).expect("nothing was changed");
+    refusals
+}
+
+#[test]
+fn a_sector_that_cannot_be_read_is_no_damaged_record() {
+    local(async {
+        let disk = MemoryDisk::default();
+        let log = reopen(&disk).await.expect("opens");
+        append(&log, (1..=200).map(|index| entry(1, index)).collect()).await;
+        close(log).await;
+        let snapshots = SnapshotStore::open(Arc::new(disk.clone())).await.expect("opens");
+        let bytes = Bytes::from(vec![7; 8_000_000]); // more than redb keeps in memory
+        snapshots.save(SnapshotMeta::default(), move || bytes).await.expect("saves");
+        drop(snapshots);
+
+        let of_log = failing_reads(&disk, |disk| async move { reopen(&disk).await }).await;
+        let of_snapshot = failing_reads(&disk, |disk| async move {
+            SnapshotStore::open(Arc::new(disk)).await?.newest().await
+        });
+        for (file, refusals) in [("log.redb", of_log), ("state.redb", of_snapshot.await)] {
+            let while_reading = format!("Q1403 {file} cannot be opened: its records cannot be");
+            let is_it = |refusal: &String| refusal.starts_with(&while_reading);
+            assert!(refusals.iter().any(is_it), "{refusals:#?}");
+            for refusal in refusals {
+                assert!(refusal.starts_with(&format!("Q1403 {file} ")), "{refusal}");
+            }
+        }
+    });
+}
