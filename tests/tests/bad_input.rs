@@ -71,6 +71,18 @@ fn bad_frames(cluster: ClusterId, from: NodeId, to: NodeId) -> Vec<(&'static str
     ]
 }
 
+/// What is no frame either, and too short for a header: known by its first bytes, or by the silence
+/// after them. With the time that a node may take over a stream, in milliseconds.
+fn short_garbage() -> Vec<(&'static str, &'static [u8], u64)> {
+    vec![
+        ("Q1201", b"GET ", 1_000),
+        ("Q1201", b"\x16\x03\x01\x02\0\x01\0", 1_000), // the beginning of TLS
+        ("Q1202", b"QRT1\0\x09", 1_000),
+        ("Q1208", b"QRT1\0\x01\x01", 4_000),
+        ("Q1208", b"", 4_000),
+    ]
+}
+
 /// Sends bytes over a connection of its own and waits until the other side ends it.
 fn send_and_see_it_closed(to: SocketAddr, bytes: &[u8]) {
     let mut stream = TcpStream::connect(to).expect("the port listens");
@@ -110,8 +122,22 @@ fn frames_that_are_not_ours_are_refused_with_their_code_and_disturb_nobody() {
         }
     }
 
+    for (code, bytes, limit_ms) in short_garbage() {
+        for (name, at) in
+            [("calls_refused", member.consensus()), ("link_refused", member.membership())]
+        {
+            let refused_count = counter(&cluster, leader, name);
+            let began = Instant::now();
+            send_and_see_it_closed(at, bytes);
+            let ended_ms = began.elapsed().as_millis();
+            assert!(ended_ms <= u128::from(limit_ms), "{code} at {at}: after {ended_ms} ms");
+            wait_ms(code, 5_000, || counter(&cluster, leader, name) == refused_count + 1);
+        }
+    }
+
     let log = cluster.node(leader).log();
-    for (code, _) in &frames {
+    let silent = ("Q1208", Vec::new());
+    for (code, _) in frames.iter().chain([&silent]) {
         for text in ["a connection was refused", "link frame refused"] {
             let is_it =
                 |line: &&str| line.contains(text) && line.contains(&format!("error={code}"));

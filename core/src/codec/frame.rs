@@ -18,6 +18,8 @@
 //! | 56 | 4 | CRC-32 of the payload |
 //! | 60 | 4 | CRC-32 of bytes 0 to 59 |
 
+use std::fmt;
+
 use bytes::Bytes;
 
 use super::{CodecError, Fields};
@@ -27,10 +29,45 @@ use crate::ids::{ClusterId, Generation, Lineage, NodeId};
 pub const PROTOCOL_VERSION: u16 = 1;
 /// The oldest protocol it still accepts: the one before, once there is one.
 pub const PROTOCOL_VERSION_OLDEST: u16 = 1;
+/// What the header of a handshake states, for ever: any two builds can read each other's.
+pub const HANDSHAKE_PROTOCOL: u16 = 1;
 /// Size of the header in bytes.
 pub const FRAME_HEADER_SIZE_BYTES: usize = 64;
 /// The largest payload of one frame in bytes. Larger things travel in pieces.
 pub const FRAME_SIZE_BYTES_MAX: usize = 16 << 20;
+
+/// A range of protocols, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Protocols {
+    /// The oldest one.
+    pub oldest: u16,
+    /// The newest one.
+    pub newest: u16,
+}
+
+impl Protocols {
+    /// What this build speaks.
+    pub const OURS: Protocols =
+        Protocols { oldest: PROTOCOL_VERSION_OLDEST, newest: PROTOCOL_VERSION };
+
+    /// One protocol and no other.
+    pub const fn only(protocol: u16) -> Protocols {
+        Protocols { oldest: protocol, newest: protocol }
+    }
+
+    const fn contains(self, protocol: u16) -> bool {
+        self.oldest <= protocol && protocol <= self.newest
+    }
+}
+
+impl fmt::Display for Protocols {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.oldest == self.newest {
+            return write!(out, "{}", self.newest);
+        }
+        write!(out, "{} to {}", self.oldest, self.newest)
+    }
+}
 
 const MAGIC: u32 = u32::from_be_bytes(*b"QRT1");
 
@@ -91,7 +128,7 @@ pub struct Identity {
 /// The fixed part of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameHeader {
-    /// Protocol version of the sender's choice.
+    /// The protocol it is written in.
     pub protocol: u16,
     /// What the payload is.
     pub channel: Channel,
@@ -116,23 +153,43 @@ pub struct Frame {
 
 /// The protocol two nodes speak: the newest that both know.
 ///
-/// `ours` and `theirs` are (oldest, newest). The error names both.
-pub fn negotiate(ours: (u16, u16), theirs: (u16, u16)) -> Result<u16, CodecError> {
-    let chosen = ours.1.min(theirs.1);
-    if chosen >= ours.0 && chosen >= theirs.0 {
+/// The error names both ranges, and so does that of the other side.
+pub fn negotiate(ours: Protocols, theirs: Protocols) -> Result<u16, CodecError> {
+    let chosen = ours.newest.min(theirs.newest);
+    if ours.contains(chosen) && theirs.contains(chosen) {
         return Ok(chosen);
     }
-    Err(CodecError::Protocol { theirs: theirs.1, oldest: ours.0, newest: ours.1 })
+    Err(CodecError::Protocol { theirs, ours })
 }
 
-/// The bytes of one frame.
+/// The bytes of one frame where nothing was negotiated: a handshake, or a frame on 8301. It is
+/// written in the oldest protocol spoken, which every node that may be in the cluster can read.
 ///
 /// Panics if `payload` exceeds [`FRAME_SIZE_BYTES_MAX`]: the caller cuts it.
 pub fn encode_frame(from: &Identity, to: NodeId, channel: Channel, payload: &[u8]) -> Vec<u8> {
+    let protocol = match channel {
+        Channel::Handshake => HANDSHAKE_PROTOCOL,
+        Channel::Request | Channel::Response | Channel::Heartbeat | Channel::Gossip => {
+            PROTOCOL_VERSION_OLDEST
+        }
+    };
+    encode_frame_in(protocol, from, to, channel, payload)
+}
+
+/// The bytes of one frame in the protocol that its connection has negotiated.
+///
+/// Panics if `payload` exceeds [`FRAME_SIZE_BYTES_MAX`]: the caller cuts it.
+pub fn encode_frame_in(
+    protocol: u16,
+    from: &Identity,
+    to: NodeId,
+    channel: Channel,
+    payload: &[u8],
+) -> Vec<u8> {
     assert!(payload.len() <= FRAME_SIZE_BYTES_MAX, "a frame's payload is cut by its sender");
     let mut bytes = Vec::with_capacity(FRAME_HEADER_SIZE_BYTES + payload.len());
     bytes.extend(MAGIC.to_be_bytes());
-    bytes.extend(protocol(channel).to_be_bytes());
+    bytes.extend(protocol.to_be_bytes());
     bytes.extend([channel.to_byte(), 0]);
     bytes.extend(from.cluster.0);
     bytes.extend(from.lineage.0.to_be_bytes());
@@ -147,14 +204,23 @@ pub fn encode_frame(from: &Identity, to: NodeId, channel: Channel, payload: &[u8
     bytes
 }
 
-/// A handshake is written so that the oldest peer that may be spoken to can read it.
-const fn protocol(channel: Channel) -> u16 {
-    match channel {
-        Channel::Handshake => PROTOCOL_VERSION_OLDEST,
-        Channel::Request | Channel::Response | Channel::Heartbeat | Channel::Gossip => {
-            PROTOCOL_VERSION
-        }
+/// Refuses the beginning of a stream's next frame as soon as it shows that it is none of ours:
+/// the magic once its four bytes are there, the protocol once its two are.
+pub(crate) fn check_opening(bytes: &[u8], accepted: Protocols) -> Result<(), CodecError> {
+    let Some((magic, rest)) = bytes.split_first_chunk() else { return Ok(()) };
+    let magic = u32::from_be_bytes(*magic);
+    if magic != MAGIC {
+        return Err(CodecError::Magic(magic));
     }
+    let Some(protocol) = rest.first_chunk() else { return Ok(()) };
+    check_protocol(u16::from_be_bytes(*protocol), accepted)
+}
+
+fn check_protocol(protocol: u16, accepted: Protocols) -> Result<(), CodecError> {
+    if accepted.contains(protocol) {
+        return Ok(());
+    }
+    Err(CodecError::Protocol { theirs: Protocols::only(protocol), ours: accepted })
 }
 
 /// Reads a header and checks all that it states: magic, checksum, protocol, size.
@@ -162,6 +228,11 @@ const fn protocol(channel: Channel) -> u16 {
 /// `bytes` are exactly [`FRAME_HEADER_SIZE_BYTES`]. Who sent it is for
 /// [`FrameHeader::check_sender`].
 pub fn decode_header(bytes: &[u8]) -> Result<FrameHeader, CodecError> {
+    decode_header_in(bytes, Protocols::OURS)
+}
+
+/// The same where only `accepted` may be spoken.
+pub fn decode_header_in(bytes: &[u8], accepted: Protocols) -> Result<FrameHeader, CodecError> {
     let mut fields = Fields::of("frame header", bytes);
     let magic = fields.u32()?;
     if magic != MAGIC {
@@ -180,10 +251,7 @@ pub fn decode_header(bytes: &[u8]) -> Result<FrameHeader, CodecError> {
     let checksum = fields.u32()?;
     check_sum(&bytes[..FRAME_HEADER_SIZE_BYTES - 4], fields.u32()?)?;
     fields.end()?;
-    if !(PROTOCOL_VERSION_OLDEST..=PROTOCOL_VERSION).contains(&protocol) {
-        let (oldest, newest) = (PROTOCOL_VERSION_OLDEST, PROTOCOL_VERSION);
-        return Err(CodecError::Protocol { theirs: protocol, oldest, newest });
-    }
+    check_protocol(protocol, accepted)?;
     if size_bytes as usize > FRAME_SIZE_BYTES_MAX {
         let limit_bytes = FRAME_SIZE_BYTES_MAX as u64;
         return Err(CodecError::TooLarge { size_bytes: size_bytes.into(), limit_bytes });

@@ -18,10 +18,11 @@ mod snapshot;
 mod tests;
 
 pub use entry::{ENTRY_VERSION, Entry, EntryKind};
+pub(crate) use frame::check_opening;
 pub use frame::{
-    Channel, FRAME_HEADER_SIZE_BYTES, FRAME_SIZE_BYTES_MAX, Frame, FrameHeader, Identity,
-    PROTOCOL_VERSION, PROTOCOL_VERSION_OLDEST, decode_frame, decode_header, encode_frame,
-    negotiate,
+    Channel, FRAME_HEADER_SIZE_BYTES, FRAME_SIZE_BYTES_MAX, Frame, FrameHeader, HANDSHAKE_PROTOCOL,
+    Identity, PROTOCOL_VERSION, PROTOCOL_VERSION_OLDEST, Protocols, decode_frame, decode_header,
+    decode_header_in, encode_frame, encode_frame_in, negotiate,
 };
 pub(crate) use refusals::Refusals;
 pub use snapshot::{SNAPSHOT_VERSION, Section, SnapshotKind, decode_sections, encode_sections};
@@ -40,16 +41,14 @@ pub enum CodecError {
     Magic(u32),
     /// The peer speaks a protocol that this build does not.
     #[error(
-        "Q1202 protocol {theirs} is not spoken here ({oldest} to {newest} are); dropped; \
+        "Q1202 protocol {theirs} is not spoken here (only {ours}); dropped; \
          upgrade one release at a time"
     )]
     Protocol {
-        /// What the peer offered.
-        theirs: u16,
-        /// The oldest we speak.
-        oldest: u16,
-        /// The newest we speak.
-        newest: u16,
+        /// What the peer offered, or what its frame is written in.
+        theirs: Protocols,
+        /// What may be spoken here: what this build knows, or what the connection negotiated.
+        ours: Protocols,
     },
     /// The peer belongs to another cluster or lineage.
     #[error("Q1203 frame of cluster {theirs}, this is {ours}; dropped; check cluster.members")]
@@ -90,6 +89,12 @@ pub enum CodecError {
         to: crate::ids::NodeId,
         /// The node that got it.
         this: crate::ids::NodeId,
+    },
+    /// A connection on which nobody introduces itself, or too slowly.
+    #[error("Q1208 no whole frame in {waited_ms} ms; closed; check who connects to this port")]
+    Silent {
+        /// How long was waited.
+        waited_ms: u64,
     },
 }
 

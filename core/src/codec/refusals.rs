@@ -47,12 +47,14 @@ const fn code_of(error: &CodecError) -> &'static str {
         CodecError::Checksum { .. } => "Q1205",
         CodecError::Malformed { .. } => "Q1206",
         CodecError::Misrouted { .. } => "Q1207",
+        CodecError::Silent { .. } => "Q1208",
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::Protocols;
     use crate::ids::NodeId;
 
     #[test]
@@ -72,12 +74,13 @@ mod tests {
         let text = || String::new();
         let errors = [
             CodecError::Magic(1),
-            CodecError::Protocol { theirs: 9, oldest: 1, newest: 1 },
+            CodecError::Protocol { theirs: Protocols::only(9), ours: Protocols::OURS },
             CodecError::Cluster { theirs: text(), ours: text() },
             CodecError::TooLarge { size_bytes: 2, limit_bytes: 1 },
             CodecError::Checksum { found: 1, expected: 2 },
             CodecError::Malformed { what: "frame", detail: text() },
             CodecError::Misrouted { to: NodeId(1), this: NodeId(2) },
+            CodecError::Silent { waited_ms: 2_000 },
         ];
         for error in errors {
             assert!(error.to_string().starts_with(code_of(&error)), "{error}");

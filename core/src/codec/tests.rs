@@ -57,12 +57,45 @@ fn a_snapshot_keeps_its_golden_bytes() {
 
 #[test]
 fn the_newest_common_protocol_is_spoken_and_no_older_one() {
-    let outcome = |ours, theirs| negotiate(ours, theirs).map_err(|error| error.to_string());
-    assert_eq!(outcome((1, 2), (1, 2)), Ok(2));
-    assert_eq!(outcome((1, 2), (1, 1)), Ok(1)); // a peer one release behind
-    assert_eq!(outcome((1, 2), (2, 3)), Ok(2)); // a peer one release ahead
-    let refusal = outcome((2, 3), (1, 1)).expect_err("two releases apart");
-    assert!(refusal.starts_with("Q1202 protocol 1 is not spoken here (2 to 3 are)"), "{refusal}");
+    let range = |(oldest, newest)| Protocols { oldest, newest };
+    let outcome =
+        |ours, theirs| negotiate(range(ours), range(theirs)).map_err(|error| error.to_string());
+    let table = [
+        ((1, 1), (1, 1), Some(1)),
+        ((1, 2), (1, 2), Some(2)),
+        ((1, 2), (1, 1), Some(1)), // a peer one release behind
+        ((1, 2), (2, 3), Some(2)), // a peer one release ahead
+        ((1, 4), (2, 3), Some(3)),
+        ((2, 3), (1, 1), None), // two releases apart
+        ((1, 2), (3, 4), None),
+        ((1, 2), (2, 1), None), // no range at all
+        ((0, 0), (u16::MAX, u16::MAX), None),
+    ];
+    for (ours, theirs, expected) in table {
+        for (ours, theirs) in [(ours, theirs), (theirs, ours)] {
+            let outcome = outcome(ours, theirs);
+            assert_eq!(outcome.clone().ok(), expected, "{ours:?} and {theirs:?}");
+            let Err(refusal) = outcome else { continue };
+            let (theirs, ours) = (range(theirs), range(ours));
+            let text = format!("Q1202 protocol {theirs} is not spoken here (only {ours});");
+            assert!(refusal.starts_with(&text), "{refusal}");
+        }
+    }
+    assert_eq!(range((2, 3)).to_string(), "2 to 3");
+}
+
+#[test]
+fn a_stream_that_is_not_ours_is_known_by_its_first_bytes() {
+    let good = encode_frame(&identity(), NodeId(3), Channel::Handshake, b"hello");
+    for size_bytes in 0..=FRAME_HEADER_SIZE_BYTES {
+        assert_eq!(check_opening(&good[..size_bytes], Protocols::only(1)), Ok(()));
+    }
+    let code = |bytes: &[u8]| match check_opening(bytes, Protocols::only(1)) {
+        Ok(()) => "waits".to_owned(),
+        Err(error) => error.to_string()[..5].to_owned(),
+    };
+    assert_eq!((code(b"GET"), code(b"GET ")), ("waits".to_owned(), "Q1201".to_owned()));
+    assert_eq!((code(b"QRT1\0"), code(b"QRT1\0\x02")), ("waits".to_owned(), "Q1202".to_owned()));
 }
 
 #[test]

@@ -15,7 +15,9 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::{ERROR_WAIT, Inner, LINK_PAYLOAD_SIZE_BYTES_MAX, Path, Receivers};
-use crate::codec::{CodecError, FRAME_HEADER_SIZE_BYTES, Frame, decode_header};
+use crate::codec::{
+    CodecError, FRAME_HEADER_SIZE_BYTES, Frame, Protocols, check_opening, decode_header,
+};
 use crate::ids::NodeId;
 use crate::ports::{Listener, Stream};
 
@@ -29,7 +31,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 /// Without a frame for so long, the sender closes the stream.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// The receiver is more patient, so that the sender's rule is the one that decides.
+/// A stream is opened for a frame, so its first one comes at once or not at all.
+const FIRST_FRAME_TIMEOUT: Duration = Duration::from_secs(2);
+/// Between frames the receiver is more patient, so that the sender's rule is the one that decides.
 const READ_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// The stream to one peer, open or on its way. Dropping it ends its task.
@@ -115,8 +119,9 @@ async fn read_frames(
     address: SocketAddr,
     to: Receivers,
 ) {
+    let mut patience = FIRST_FRAME_TIMEOUT;
     loop {
-        match timeout(READ_TIMEOUT, read_frame(&inner, &mut *stream)).await {
+        match timeout(patience, read_frame(&inner, &mut *stream)).await {
             Ok(Ok(frame)) => {
                 let delivered =
                     frame.and_then(|frame| inner.deliver(frame, address, Path::Tcp, &to));
@@ -124,8 +129,17 @@ async fn read_frames(
                     return inner.refuse(&error);
                 }
             }
-            Ok(Err(_)) | Err(_) => return,
+            Ok(Err(_)) => return,
+            Err(_) => {
+                // Afterwards silence is the sender's right, and its end is nobody's fault.
+                if patience == FIRST_FRAME_TIMEOUT {
+                    let waited_ms = patience.as_millis() as u64;
+                    inner.refuse(&CodecError::Silent { waited_ms });
+                }
+                return;
+            }
         }
+        patience = READ_TIMEOUT;
     }
 }
 
@@ -134,8 +148,16 @@ async fn read_frame(
     inner: &Inner,
     stream: &mut dyn Stream,
 ) -> io::Result<Result<Frame, CodecError>> {
-    let mut head = [0; FRAME_HEADER_SIZE_BYTES];
-    stream.read_exact(&mut head).await?;
+    let (mut head, mut size_bytes) = ([0; FRAME_HEADER_SIZE_BYTES], 0);
+    while size_bytes < head.len() {
+        size_bytes += match stream.read(&mut head[size_bytes..]).await? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            more_bytes => more_bytes,
+        };
+        if let Err(error) = check_opening(&head[..size_bytes], Protocols::OURS) {
+            return Ok(Err(error));
+        }
+    }
     let checked = decode_header(&head).and_then(|header| {
         header.check_sender(&inner.identity)?;
         let limit_bytes = LINK_PAYLOAD_SIZE_BYTES_MAX as u64;

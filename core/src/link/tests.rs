@@ -208,6 +208,28 @@ fn a_stream_that_announces_too_much_is_closed_before_memory_is_taken() {
 }
 
 #[test]
+fn a_stream_that_begins_with_no_frame_of_ours_ends_at_once_and_a_silent_one_soon() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    for (bytes, code, ended_ms) in [
+        (&b"GET "[..], "Q1201", 0),
+        (b"QRT1\0\x09", "Q1202", 0),
+        (b"QRT1\0\x01", "Q1208", 2_000),
+        (b"", "Q1208", 2_000),
+    ] {
+        run(async {
+            let world = World::new();
+            let two = End::open(&world, 2).await;
+            let clock = world.env(1).clock;
+            let mut stream = world.env(1).net.connect(address(2)).await.unwrap();
+            stream.write_all(bytes).await.unwrap();
+            assert_eq!(stream.read(&mut [0]).await.unwrap(), 0);
+            assert_eq!(two.link.counts().refused_count[code], 1);
+            assert!((ended_ms..=ended_ms + 100).contains(&clock.now().ms()), "{bytes:?}");
+        });
+    }
+}
+
+#[test]
 fn a_closed_link_sends_and_receives_nothing() {
     run(async {
         let world = World::new();

@@ -14,6 +14,7 @@ use super::registrar::Registrar;
 use super::reporter::Reporter;
 use super::start::Opened;
 use super::{Inner, NodeHandle, StartError};
+use crate::codec::Protocols;
 use crate::config::Settings;
 use crate::heartbeat::{HeartbeatActor, Reports as PulseReports};
 use crate::ids::NodeId;
@@ -211,6 +212,7 @@ impl Common {
             this: self.own.identity,
             with: Rc::new(NodeAnswering { consensus, replication: replication.clone() }),
             refused: self.refused.clone(),
+            speaks: Protocols::OURS,
         };
         self.tasks.spawn(server.serve(listener));
         let registrar = Registrar {

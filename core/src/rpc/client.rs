@@ -9,9 +9,9 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{mpsc, oneshot};
 
-use super::wire::{FrameBuffer, put_frame, shake_hands, take_number};
+use super::wire::{FrameBuffer, codec_error, put_frame, shake_hands, take_number};
 use super::{CallError, CallNumber};
-use crate::codec::{Channel, Identity};
+use crate::codec::{Channel, Identity, Protocols, Refusals};
 use crate::ids::NodeId;
 use crate::ports::{Env, Now, sleep_until};
 
@@ -39,8 +39,21 @@ struct Call {
 impl Client {
     /// Starts the local task that keeps the connection. Call it inside the node's `LocalSet`.
     pub fn start(env: Env, this: Identity, peer: NodeId, lookup: Lookup) -> Client {
+        Client::start_speaking(Protocols::OURS, env, this, peer, lookup)
+    }
+
+    /// The same with other protocols than those of this build.
+    pub(super) fn start_speaking(
+        speaks: Protocols,
+        env: Env,
+        this: Identity,
+        peer: NodeId,
+        lookup: Lookup,
+    ) -> Client {
         let (calls, waiting) = mpsc::channel(WAITING_COUNT_MAX);
-        tokio::task::spawn_local(Caller { env, this, peer, lookup, waiting }.run());
+        let refusals = Refusals::default();
+        let caller = Caller { env, this, peer, lookup, speaks, refusals, waiting };
+        tokio::task::spawn_local(caller.run());
         Client { peer, calls }
     }
 
@@ -63,6 +76,9 @@ struct Caller {
     this: Identity,
     peer: NodeId,
     lookup: Lookup,
+    speaks: Protocols,
+    /// What the peer answered that was refused here; for the log.
+    refusals: Refusals,
     waiting: mpsc::Receiver<Call>,
 }
 
@@ -95,7 +111,7 @@ impl Caller {
             };
             let mut stream = self.env.net.connect(address).await?;
             let mut frames = FrameBuffer::new(self.this);
-            shake_hands(&mut stream, &mut frames, self.peer).await?;
+            shake_hands(&mut stream, &mut frames, self.peer, self.speaks).await?;
             Ok(Connection { stream, frames })
         };
         tokio::select! {
@@ -107,6 +123,11 @@ impl Caller {
 
     /// Nothing was sent for these: the caller may try elsewhere.
     fn refuse_waiting(&mut self, first: Call, error: &io::Error) {
+        if let Some(error) = codec_error(error)
+            && self.refusals.note(self.env.clock.now(), error)
+        {
+            tracing::warn!(node = %self.this.node, peer = %self.peer, %error, "a peer was refused");
+        }
         let refusal = || CallError::Unreachable { peer: self.peer, detail: error.to_string() };
         let _ = first.outcome.send(Err(refusal()));
         while let Ok(call) = self.waiting.try_recv() {
@@ -137,11 +158,11 @@ impl Caller {
     ) -> io::Result<()> {
         let Connection { stream, mut frames } = connection;
         let (mut reader, mut writer) = tokio::io::split(stream);
-        let mut out = BytesMut::new();
+        let (protocol, mut out) = (frames.protocol(), BytesMut::new());
         let mut number: CallNumber = 0;
         let mut check_at = first.deadline;
         let mut timer = Box::pin(self.until(check_at));
-        self.put_call(first, &mut number, &mut out, pending);
+        self.put_call(first, protocol, &mut number, &mut out, pending);
         loop {
             tokio::select! {
                 biased;
@@ -161,7 +182,7 @@ impl Caller {
                         check_at = call.deadline;
                         timer = Box::pin(self.until(check_at));
                     }
-                    self.put_call(call, &mut number, &mut out, pending);
+                    self.put_call(call, protocol, &mut number, &mut out, pending);
                 }
                 () = &mut timer, if !pending.is_empty() => {
                     check_at = self.earliest_deadline(pending)?;
@@ -174,11 +195,13 @@ impl Caller {
     fn put_call(
         &self,
         call: Call,
+        protocol: u16,
         number: &mut CallNumber,
         out: &mut BytesMut,
         pending: &mut BTreeMap<CallNumber, Pending>,
     ) {
-        put_frame(out, &self.this, self.peer, Channel::Request, *number, &call.request);
+        let (from, to, bytes) = (&self.this, self.peer, &call.request);
+        put_frame(out, protocol, from, to, Channel::Request, *number, bytes);
         pending.insert(*number, Pending { deadline: call.deadline, outcome: call.outcome });
         *number += 1;
     }

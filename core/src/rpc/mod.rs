@@ -8,11 +8,15 @@
 //! - A call gets exactly one outcome, and not later than its deadline or that of the call for which
 //!   the connection is being made.
 //! - Nothing is read from a stream before its handshake has shown cluster, lineage and protocol.
+//! - Every frame after the handshake is in the protocol that it chose; another one ends the
+//!   connection.
 //!
 //! Read next: [`Client`], then [`Server`].
 
 mod client;
 mod server;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 pub use client::{Client, Lookup};

@@ -13,7 +13,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::io::AsyncWriteExt;
 
 use super::wire::{FrameBuffer, codec_error, put_frame, shake_hands, take_number};
-use crate::codec::{Channel, Identity, Refusals};
+use crate::codec::{Channel, CodecError, Identity, Protocols, Refusals};
 use crate::ids::NodeId;
 use crate::ports::{Env, Listener, Stream};
 
@@ -37,6 +37,12 @@ impl Refused {
     pub fn count(&self) -> u64 {
         self.0.borrow().counts().values().sum()
     }
+
+    /// How many of each code.
+    #[cfg(test)]
+    pub(super) fn counts(&self) -> Vec<(&'static str, u64)> {
+        self.0.borrow().counts().iter().map(|(code, count)| (*code, *count)).collect()
+    }
 }
 
 /// One node's answering side. Clones share it.
@@ -50,6 +56,8 @@ pub struct Server {
     pub with: Rc<dyn Answering>,
     /// Counts what was refused.
     pub refused: Refused,
+    /// What is spoken here: `Protocols::OURS`, but for tests.
+    pub speaks: Protocols,
 }
 
 impl Server {
@@ -79,8 +87,10 @@ impl Server {
 
     async fn serve_stream(&self, mut stream: Box<dyn Stream>) -> io::Result<()> {
         let mut frames = FrameBuffer::new(self.this);
-        let shaken = shake_hands(&mut stream, &mut frames, NodeId(0));
-        let from = tokio::time::timeout(HANDSHAKE_TIMEOUT, shaken).await??;
+        let shaken = shake_hands(&mut stream, &mut frames, NodeId(0), self.speaks);
+        let waited_ms = HANDSHAKE_TIMEOUT.as_millis() as u64;
+        let silent = |_| io::Error::other(CodecError::Silent { waited_ms });
+        let from = tokio::time::timeout(HANDSHAKE_TIMEOUT, shaken).await.map_err(silent)??;
         exchange(self.this, from.node, stream, frames, self.with.clone()).await
     }
 
@@ -106,6 +116,7 @@ async fn exchange(
     with: Rc<dyn Answering>,
 ) -> io::Result<()> {
     let (mut reader, mut writer) = tokio::io::split(stream);
+    let protocol = frames.protocol();
     let mut out = BytesMut::new();
     let mut working = FuturesUnordered::new();
     loop {
@@ -120,7 +131,7 @@ async fn exchange(
             biased;
             Some((number, answer)) = working.next(), if !working.is_empty() => {
                 let Some(answer) = answer else { return Err(io::Error::other("no answer")) };
-                put_frame(&mut out, &this, from, Channel::Response, number, &answer);
+                put_frame(&mut out, protocol, &this, from, Channel::Response, number, &answer);
             }
             written = writer.write(&out), if !out.is_empty() => out.advance(written?),
             filled = frames.fill(&mut reader), if working.len() < WORKING_COUNT_MAX => filled?,

@@ -7,23 +7,30 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
 use super::Hello;
 use crate::codec::{
-    Channel, CodecError, FRAME_HEADER_SIZE_BYTES, Frame, Identity, PROTOCOL_VERSION,
-    PROTOCOL_VERSION_OLDEST, decode, decode_header, encode, encode_frame, negotiate,
+    Channel, CodecError, FRAME_HEADER_SIZE_BYTES, Frame, HANDSHAKE_PROTOCOL, Identity, Protocols,
+    check_opening, decode, decode_header_in, encode, encode_frame, encode_frame_in, negotiate,
 };
 use crate::ids::NodeId;
 use crate::ports::Stream;
 
 const READ_SIZE_BYTES: usize = 64 << 10;
 
-/// Collects bytes until they are frames.
+/// Collects bytes until they are frames, of one protocol: that of handshakes, and after the
+/// handshake the one that it chose.
 pub(super) struct FrameBuffer {
     this: Identity,
+    protocol: u16,
     bytes: BytesMut,
 }
 
 impl FrameBuffer {
     pub(super) fn new(this: Identity) -> FrameBuffer {
-        FrameBuffer { this, bytes: BytesMut::new() }
+        FrameBuffer { this, protocol: HANDSHAKE_PROTOCOL, bytes: BytesMut::new() }
+    }
+
+    /// The protocol that every frame of this connection is written in.
+    pub(super) fn protocol(&self) -> u16 {
+        self.protocol
     }
 
     /// Reads what is there. Cancelling it loses nothing. `UnexpectedEof` at the stream's end.
@@ -35,10 +42,15 @@ impl FrameBuffer {
         }
     }
 
-    /// The next whole frame, if it has arrived; an error if it is not for us.
+    /// The next whole frame, if it has arrived; an error if it is not for us, as soon as that can
+    /// be seen.
     pub(super) fn next(&mut self) -> io::Result<Option<Frame>> {
-        let Some(head) = self.bytes.get(..FRAME_HEADER_SIZE_BYTES) else { return Ok(None) };
-        let header = decode_header(head).map_err(io::Error::other)?;
+        let accepted = Protocols::only(self.protocol);
+        let Some(head) = self.bytes.get(..FRAME_HEADER_SIZE_BYTES) else {
+            check_opening(&self.bytes, accepted).map_err(io::Error::other)?;
+            return Ok(None);
+        };
+        let header = decode_header_in(head, accepted).map_err(io::Error::other)?;
         header.check_sender(&self.this).map_err(io::Error::other)?;
         let size_bytes = header.size_bytes as usize;
         if self.bytes.len() < FRAME_HEADER_SIZE_BYTES + size_bytes {
@@ -53,13 +65,14 @@ impl FrameBuffer {
 
 /// Says who we are and hears who they are; both sides call it. Returns the sender's identity.
 ///
-/// The caller bounds it in time.
+/// From here on `frames` carry the newest protocol that both speak. The caller bounds it in time.
 pub(super) async fn shake_hands(
     stream: &mut Box<dyn Stream>,
     frames: &mut FrameBuffer,
     to: NodeId,
+    ours: Protocols,
 ) -> io::Result<Identity> {
-    let hello = Hello { oldest: PROTOCOL_VERSION_OLDEST, newest: PROTOCOL_VERSION };
+    let hello = Hello { oldest: ours.oldest, newest: ours.newest };
     let bytes = encode_frame(&frames.this, to, Channel::Handshake, &encode(&hello));
     stream.write_all(&bytes).await?;
     stream.flush().await?;
@@ -72,9 +85,9 @@ pub(super) async fn shake_hands(
     if frame.header.channel != Channel::Handshake {
         return Err(malformed("handshake", "the first frame is none"));
     }
-    let theirs: Hello = decode("handshake", &frame.payload).map_err(io::Error::other)?;
-    negotiate((hello.oldest, hello.newest), (theirs.oldest, theirs.newest))
-        .map_err(io::Error::other)?;
+    let Hello { oldest, newest } = decode("handshake", &frame.payload).map_err(io::Error::other)?;
+    let theirs = Protocols { oldest, newest };
+    frames.protocol = negotiate(ours, theirs).map_err(io::Error::other)?;
     if to != NodeId(0) && frame.header.from.node != to {
         let from = frame.header.from.node;
         return Err(io::Error::other(format!("{from} answers where {to} was called")));
@@ -94,6 +107,7 @@ pub(super) fn codec_error(error: &io::Error) -> Option<&CodecError> {
 /// Appends one call's frame to `out`: its number, then its bytes.
 pub(super) fn put_frame(
     out: &mut BytesMut,
+    protocol: u16,
     from: &Identity,
     to: NodeId,
     channel: Channel,
@@ -103,7 +117,7 @@ pub(super) fn put_frame(
     let mut payload = Vec::with_capacity(8 + bytes.len());
     payload.extend(number.to_be_bytes());
     payload.extend(bytes);
-    out.extend_from_slice(&encode_frame(from, to, channel, &payload));
+    out.extend_from_slice(&encode_frame_in(protocol, from, to, channel, &payload));
 }
 
 /// The number and bytes of a frame made by [`put_frame`].
