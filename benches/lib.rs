@@ -2,4 +2,7 @@
 //!
 //! Read next: `examples/`, one program per question; each says how to run it.
 
-pub mod processes;
+pub mod closed_loop;
+pub mod etcd;
+pub mod grpc;
+pub mod raw;

@@ -7,8 +7,8 @@
 use std::error::Error;
 use std::time::Duration;
 
-use quorate_benches::processes::{cpu_seconds, resident_size_bytes, wakeups_count};
 use quorate_tests::cluster::Cluster;
+use quorate_tests::processes::{cpu_seconds, resident_size_bytes, wakeups_count};
 
 /// Until the connections of a young cluster are made.
 const SETTLED: Duration = Duration::from_secs(3);

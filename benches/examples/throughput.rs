@@ -1,113 +1,97 @@
-//! Durable writes and linearizable reads per second: three real daemons, clients at the leader.
+//! Durable writes and linearizable reads per second, beside etcd and beside the machine's limits.
 //!
 //! `cargo run --release -p quorate-benches --example throughput`
 //!
-//! Closed loop, one value of 256 bytes per request, one connection per client, the public client.
-//! Beside it the machine's own limit: appends of 256 bytes, each with its fdatasync. Compare within
-//! one run only; machines are shared and noisy.
+//! Three real daemons of each system on this machine, with default settings; closed loop, one value
+//! of 256 bytes per request, clients at the leader. The systems are measured in turn in one run, so
+//! that a noisy machine is noisy for both; while one is measured the other is idle. Quorate is asked
+//! by its public client, over HTTP/1.1; etcd over gRPC, its own protocol, by the least client that
+//! speaks it (`benches/grpc.rs`), so neither pays for a gateway. The clients share the machine's
+//! cores with the daemons. etcd is left out when Debian's `etcd-server` is not installed.
+//!
+//! Compare within one run only; machines are shared and noisy.
 
 use std::error::Error;
-use std::fs::{self, File};
-use std::io::Write;
 use std::net::SocketAddr;
-use std::rc::Rc;
-use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use quorate_benches::processes::cpu_seconds_of_all;
-use quorate_core::replication::Consistency;
-use quorate_node::nodes::Nodes;
+use quorate_benches::closed_loop::{Kind, Measured, System, VALUE_SIZE_BYTES, run};
+use quorate_benches::etcd::{self, Etcd};
+use quorate_benches::raw::{self, Room};
 use quorate_tests::cluster::Cluster;
-use tokio::task::JoinSet;
 
 const CLIENTS_COUNTS: [usize; 4] = [1, 16, 64, 256];
-const VALUE_SIZE_BYTES: usize = 256;
-const KEYS_COUNT: usize = 10_000;
-const WARM: Duration = Duration::from_secs(1);
-const MEASURED: Duration = Duration::from_secs(4);
 
-/// What one kind of request is.
-#[derive(Clone, Copy)]
-enum Kind {
-    Write,
-    Read,
+/// A running system.
+struct Runs {
+    system: System,
+    name: &'static str,
+    leader: SocketAddr,
+    pids: Vec<u32>,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
+    print_raw_limits()?;
     let mut cluster = Cluster::of(3).started();
     let leader = cluster.wait_for_leader(10_000);
-    let pids: Vec<u32> = (1..=3).filter_map(|node| cluster.node(node).pid()).collect();
-    println!("disk alone: {:.0} fdatasync/s", fdatasyncs_per_second()?);
-    println!("kind    clients     per s   p50 ms   p99 ms   cpu s per 1000");
+    let mut systems = vec![Runs {
+        system: System::Quorate,
+        name: "quorate",
+        leader: cluster.api(leader),
+        pids: (1..=3).filter_map(|node| cluster.node(node).pid()).collect(),
+    }];
+    let etcd = match etcd::version() {
+        Some(version) => {
+            println!("{version}, over gRPC, one connection per client");
+            Some(Etcd::start()?)
+        }
+        None => {
+            println!("etcd is not installed (apt-get install etcd-server): Quorate alone");
+            None
+        }
+    };
+    if let Some(etcd) = &etcd {
+        let leader = quorate_net::block_on(etcd.leader())??;
+        systems.push(Runs { system: System::Etcd, name: "etcd", leader, pids: etcd.pids() });
+    }
+    println!("kind   clients  system      per s   p50 ms   p99 ms  cpu s per 1000  quorate/etcd");
     for (kind, name) in [(Kind::Write, "write"), (Kind::Read, "read")] {
         for clients_count in CLIENTS_COUNTS {
-            let cpu_before = cpu_seconds_of_all(&pids)?;
-            let api = cluster.api(leader);
-            let mut took = quorate_net::block_on(run(kind, clients_count, api))?;
-            let cpu = cpu_seconds_of_all(&pids)? - cpu_before;
-            took.sort_unstable();
-            let count = took.len();
-            let per_second = count as f64 / MEASURED.as_secs_f64();
-            let at = |percent: usize| took[(count - 1) * percent / 100].as_secs_f64() * 1_000.0;
-            // The CPU also paid for the warm-up, which is a part of the whole time.
-            let share = MEASURED.as_secs_f64() / (WARM + MEASURED).as_secs_f64();
-            let cpu_per_1000 = cpu * share / count as f64 * 1_000.0;
-            let (p50, p99) = (at(50), at(99));
-            println!(
-                "{name:6} {clients_count:8} {per_second:9.0} {p50:8.2} {p99:8.2} \
-                 {cpu_per_1000:16.3}"
-            );
+            let mut quorate_per_second = 0.0;
+            for runs in &systems {
+                let measured = run(kind, clients_count, runs.system, runs.leader, &runs.pids)?;
+                let ratio = match runs.system {
+                    System::Quorate => {
+                        quorate_per_second = measured.per_second;
+                        String::new()
+                    }
+                    System::Etcd => format!("{:.2}", quorate_per_second / measured.per_second),
+                };
+                print_row(name, clients_count, runs.name, measured, &ratio);
+            }
         }
     }
     cluster.stop_all(10_000);
     Ok(())
 }
 
-/// How long each request took that began after the warm-up.
-async fn run(kind: Kind, clients_count: usize, api: SocketAddr) -> Vec<Duration> {
-    let began = Rc::new(Instant::now());
-    let mut clients = JoinSet::new();
-    for client in 0..clients_count {
-        let began = began.clone();
-        clients.spawn_local(async move {
-            let mut nodes = Nodes::new(&[api]);
-            let value = Bytes::from(vec![client as u8; VALUE_SIZE_BYTES]);
-            let (mut took, mut number) = (Vec::new(), client);
-            while began.elapsed() < WARM + MEASURED {
-                number = (number * 31 + 7) % KEYS_COUNT;
-                let key = format!("bench/{number}");
-                let asked = Instant::now();
-                match kind {
-                    Kind::Write => {
-                        drop(nodes.put(&key, value.clone()).await.expect("acknowledged"))
-                    }
-                    Kind::Read => {
-                        let how = Consistency::Linearizable;
-                        drop(nodes.get(&key, how).await.expect("answered"));
-                    }
-                }
-                if asked.duration_since(*began) > WARM {
-                    took.push(asked.elapsed());
-                }
-            }
-            took
-        });
-    }
-    clients.join_all().await.concat()
+fn print_row(kind: &str, clients_count: usize, system: &str, measured: Measured, ratio: &str) {
+    let Measured { per_second, p50_ms, p99_ms, cpu_seconds_per_1000 } = measured;
+    println!(
+        "{kind:6} {clients_count:7}  {system:8} {per_second:8.0} {p50_ms:8.2} {p99_ms:8.2} \
+         {cpu_seconds_per_1000:15.3}  {ratio:>12}"
+    );
 }
 
-/// Appends of one value, each made durable, for a second.
-fn fdatasyncs_per_second() -> Result<f64, Box<dyn Error>> {
-    let dir = std::env::temp_dir().join(format!("quorate-bench-{}", std::process::id()));
-    fs::create_dir_all(&dir)?;
-    let mut file = File::create(dir.join("appends"))?;
-    let (began, mut count) = (Instant::now(), 0);
-    while began.elapsed() < Duration::from_secs(1) {
-        file.write_all(&[7; VALUE_SIZE_BYTES])?;
-        file.sync_data()?;
-        count += 1;
+fn print_raw_limits() -> Result<(), Box<dyn Error>> {
+    let cores_count = std::thread::available_parallelism()?;
+    println!("{cores_count} cores, values of {VALUE_SIZE_BYTES} bytes");
+    for (room, what) in [(Room::Grows, "growing file"), (Room::IsThere, "file of fixed size")] {
+        let per_second = raw::fdatasyncs_per_second(VALUE_SIZE_BYTES, room)?;
+        println!("disk alone: {per_second:.0} fdatasync/s, {what}");
     }
-    let per_second = f64::from(count) / began.elapsed().as_secs_f64();
-    fs::remove_dir_all(&dir)?;
-    Ok(per_second)
+    for connections_count in [1, 64] {
+        let per_second = raw::round_trips_per_second(connections_count, VALUE_SIZE_BYTES)?;
+        println!("loopback alone: {per_second:.0} round trips/s, {connections_count} connections");
+    }
+    Ok(())
 }

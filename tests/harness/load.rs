@@ -1,6 +1,6 @@
 //! Load: writer processes with ledgers, and the verdict on what they were told.
 //!
-//! Read next: [`Load::verdict`]; `core/src/history/register.rs` is the judge.
+//! Read next: [`Load::verdict`]; `steady.rs` for hours at full speed; `core/src/history/register.rs` is the judge.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -92,26 +92,33 @@ impl Load {
         }
     }
 
-    /// Stops the load, reads everything through every node, ends the daemons, reads every data
-    /// directory, and judges. Panics if a node does not answer or does not end cleanly.
+    /// Stops the load and judges what the cluster holds by the ledgers; see [`verdict_on`].
     pub fn verdict(mut self, cluster: &mut Cluster) -> Verdict {
         self.stop();
-        cluster.wait_until_equal(20_000);
-        let mut sources = Vec::new();
-        for api in cluster.apis() {
-            for how in [Consistency::Linearizable, Consistency::Stale] {
-                let name = format!("{api}, {how:?}");
-                let asked = async { check::through(&mut Nodes::new(&[api]), &name, how).await };
-                let asked = quorate_net::block_on(asked);
-                sources.push(asked.expect("a runtime").expect("every node answers"));
-            }
-        }
-        cluster.stop_all(10_000);
-        for data_dir in cluster.data_dirs() {
-            let name = data_dir.display().to_string();
-            let read = quorate_net::block_on(check::offline(&data_dir, &name));
-            sources.push(read.expect("a runtime").expect("the daemon of this directory ended"));
-        }
-        judge(&self.operations(), &sources)
+        verdict_on(cluster, &self.operations())
     }
+}
+
+/// Reads everything through every node, ends the daemons, reads every data directory, and judges
+/// that by what clients were told. Nobody may write any more.
+///
+/// Panics if a node does not answer or does not end cleanly.
+pub fn verdict_on(cluster: &mut Cluster, operations: &[Operation]) -> Verdict {
+    cluster.wait_until_equal(20_000);
+    let mut sources = Vec::new();
+    for api in cluster.apis() {
+        for how in [Consistency::Linearizable, Consistency::Stale] {
+            let name = format!("{api}, {how:?}");
+            let asked = async { check::through(&mut Nodes::new(&[api]), &name, how).await };
+            let asked = quorate_net::block_on(asked);
+            sources.push(asked.expect("a runtime").expect("every node answers"));
+        }
+    }
+    cluster.stop_all(10_000);
+    for data_dir in cluster.data_dirs() {
+        let name = data_dir.display().to_string();
+        let read = quorate_net::block_on(check::offline(&data_dir, &name));
+        sources.push(read.expect("a runtime").expect("the daemon of this directory ended"));
+    }
+    judge(operations, &sources)
 }

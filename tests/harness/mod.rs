@@ -9,4 +9,6 @@ pub mod contracts;
 pub mod links;
 pub mod load;
 pub mod privileged;
+pub mod processes;
 pub mod skips;
+pub mod steady;

@@ -1,4 +1,6 @@
-//! What processes have used so far, from Linux's `/proc`.
+//! What processes have used and hold, from Linux's `/proc`.
+//!
+//! Read next: [`cpu_seconds`].
 
 use std::fs;
 use std::io;
@@ -40,6 +42,11 @@ pub fn wakeups_count(pid: u32) -> io::Result<u64> {
     Ok(count)
 }
 
+/// How many files, sockets and other handles one process has open now.
+pub fn handles_count(pid: u32) -> io::Result<usize> {
+    Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count())
+}
+
 fn status_field(pid: u32, name: &str) -> io::Result<u64> {
     number_after(&fs::read_to_string(format!("/proc/{pid}/status"))?, name)
 }
@@ -65,11 +72,14 @@ mod tests {
         let before = wakeups_count(this).expect("it runs");
         (0..5).for_each(|_| std::thread::sleep(std::time::Duration::from_millis(1)));
         assert!(wakeups_count(this).expect("it runs") >= before + 5);
+        let _file = fs::File::open("/proc/self/stat").expect("it runs");
+        assert!(handles_count(this).expect("it runs") > 3, "three at its start, and this file");
     }
 
     #[test]
     fn a_process_that_is_gone_is_an_error() {
         assert!(cpu_seconds(u32::MAX).is_err());
         assert!(wakeups_count(u32::MAX).is_err());
+        assert!(handles_count(u32::MAX).is_err());
     }
 }
