@@ -245,9 +245,9 @@ fn a_missing_member_is_announced_to_where_settings_and_where_the_roster_name_it(
     node.step(Now::from_ms(0), Input::RosterApplied { roster }, &mut asked);
     let places: Vec<SocketAddr> = asked
         .into_iter()
-        .filter_map(|effect| match effect {
-            Effect::Announce { to: NodeId(2), address } => Some(address),
-            _ => None,
+        .filter_map(|effect| {
+            let Effect::Announce { to, address } = effect else { return None };
+            (to == NodeId(2)).then_some(address)
         })
         .collect();
     assert_eq!(places, [settings(2).membership(), "127.0.0.99:8301".parse().unwrap()]);
