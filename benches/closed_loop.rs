@@ -1,7 +1,7 @@
 //! Clients that ask again as soon as they are answered, for a fixed time, and how long they waited.
 //!
 //! Invariants
-//! - Both systems are asked alike: by one thread of this process, one connection for each client, the
+//! - Both systems are asked alike: by one thread of this process, one connection per client, the
 //!   same keys in the same order, values of the same size, at the leader.
 //! - Only a request that began after the warm-up counts for rate and latency.
 //!

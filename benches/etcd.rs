@@ -3,8 +3,8 @@
 //! Invariants
 //! - Every write is durable at a quorum before it is answered, every read is linearizable: etcd's
 //!   defaults, as Quorate's are.
-//! - When an [`Etcd`] is dropped, also by a panic, its processes are gone and its files deleted. They
-//!   die with the thread that started them as well.
+//! - When an [`Etcd`] is dropped, also by a panic, its processes are gone and its files deleted.
+//!   They die with the thread that started them as well.
 //!
 //! Read next: [`Etcd::start`]; `grpc.rs` for how it is spoken to.
 //! Source: etcd's `rpc.proto`, version 3.4 (numbers of methods and fields).
@@ -161,7 +161,7 @@ impl Client {
         self.0.call(PUT, &message).await.map(drop)
     }
 
-    /// Reads a key, linearizable: `RangeRequest`, key 1. Whether there is one: `kvs` 2 of the answer.
+    /// Reads a key, linearizable: `RangeRequest`, key 1. Whether there is one: `kvs` 2 of it.
     pub async fn get(&mut self, key: &str) -> Result<bool> {
         let mut message = Vec::with_capacity(key.len() + 4);
         put_bytes(&mut message, 1, key.as_bytes());

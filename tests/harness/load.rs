@@ -1,6 +1,7 @@
 //! Load: writer processes with ledgers, and the verdict on what they were told.
 //!
-//! Read next: [`Load::verdict`]; `steady.rs` for hours at full speed; `core/src/history/register.rs` is the judge.
+//! Read next: [`Load::verdict`]; `steady.rs` for hours at full speed;
+//! `core/src/history/register.rs` is the judge.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

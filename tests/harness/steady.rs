@@ -1,8 +1,8 @@
 //! A load at full speed that may last for hours: what it remembers does not grow with time.
 //!
-//! Clients of one thread write again and again to a fixed set of keys, each its own, one write at a
-//! time. So a key's last acknowledged write has the greatest index of all its acknowledged ones, and
-//! nothing earlier can be what a store shows at the end: only that write is remembered.
+//! Clients of one thread write again and again to a fixed set of keys, each its own, one write at
+//! a time. So a key's last acknowledged write has the greatest index of all its acknowledged ones,
+//! and nothing earlier can be what a store shows at the end: only that write is remembered.
 //!
 //! Invariants
 //! - Every value differs from every other one: an old value is not taken for the last.
