@@ -170,6 +170,9 @@ fn a_long_run_stays_bounded() {
     // From the middle on every table and file has reached its usual size.
     let (middle, last) = (soaked.sizes[soaked.sizes.len() / 2], soaked.sizes[19]);
     assert!(last.disk_bytes <= middle.disk_bytes * 2, "the disk grows: {middle:?}, {last:?}");
+    assert!(last.log_bytes > 0 && last.log_bytes <= middle.log_bytes * 2, "{middle:?}, {last:?}");
+    let is_held = 1..=middle.handles_count + 4;
+    assert!(is_held.contains(&last.handles_count), "file handles: {middle:?}, {last:?}");
     assert!(last.sockets_count <= middle.sockets_count + 8, "sockets: {middle:?}, {last:?}");
     // Other tests of this process share its memory: the limit is generous, and still a limit.
     assert!(last.memory_kib < 3 << 20, "{} KiB of memory", last.memory_kib);

@@ -11,12 +11,18 @@ use crate::world::run_isolated;
 /// Entries between two snapshots, so that compaction happens often.
 const SNAPSHOT_ENTRIES_COUNT: u64 = 2_000;
 const LOOKS_COUNT: u64 = 20;
+/// The store's file with the log in it.
+const LOG: &str = "log.redb";
 
 /// How large things are at one moment of a long run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Size {
     /// Bytes in the data directory of the fullest node.
     pub disk_bytes: u64,
+    /// Bytes in the longest log of a node; its snapshots are not in it.
+    pub log_bytes: u64,
+    /// Open files of the node with the most.
+    pub handles_count: usize,
     /// Sockets of the node with the most.
     pub sockets_count: usize,
     /// Resident memory of this process in KiB; 0 where the system does not tell.
@@ -62,11 +68,14 @@ fn size(cluster: &Cluster) -> Size {
         let machine = cluster.machine(&name);
         let disk = cluster.world().disk(machine);
         let files = disk.list(Path::new("")).unwrap_or_default();
-        let bytes = files.iter().map(|path| {
+        let bytes_of = |path: &Path| {
             let file = disk.open(path, OpenHow::Existing);
             file.and_then(|file| file.len()).unwrap_or(0)
-        });
-        size.disk_bytes = size.disk_bytes.max(bytes.sum());
+        };
+        let disk_bytes = files.iter().map(|path| bytes_of(path)).sum();
+        size.disk_bytes = size.disk_bytes.max(disk_bytes);
+        size.log_bytes = size.log_bytes.max(bytes_of(Path::new(LOG)));
+        size.handles_count = size.handles_count.max(cluster.world().handles_count(machine));
         size.sockets_count = size.sockets_count.max(cluster.world().sockets_count(machine));
     }
     size

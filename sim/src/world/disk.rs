@@ -11,7 +11,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use quorate_core::ports::{Blocks, Disk, Lane, OpenHow, checked_path};
 use turmoil_fs::Fs;
@@ -35,6 +35,8 @@ pub(super) struct DiskState {
     /// Handles of other boots are dead.
     pub(super) boot: AtomicU64,
     pub(super) operations_count: AtomicU64,
+    /// Files that processes of this machine hold open.
+    pub(super) handles_count: AtomicUsize,
     cut_at: AtomicU64,
     has_lost_power: AtomicBool,
     pub(super) is_full: AtomicBool,
@@ -50,6 +52,7 @@ impl DiskState {
             machine,
             boot: AtomicU64::new(0),
             operations_count: AtomicU64::new(0),
+            handles_count: AtomicUsize::new(0),
             cut_at: AtomicU64::new(NEVER),
             has_lost_power: AtomicBool::new(false),
             is_full: AtomicBool::new(false),
@@ -352,6 +355,9 @@ struct DiskFile {
 
 impl DiskFile {
     fn new(disk: &MachineDisk, path: &Arc<PathBuf>, file: File) -> DiskFile {
+        if disk.boot.is_some() {
+            disk.state.handles_count.fetch_add(1, Relaxed);
+        }
         DiskFile {
             disk: disk.clone(),
             path: path.clone(),
@@ -431,5 +437,8 @@ impl Drop for DiskFile {
         // Handles are numbers of one disk: closing one while another is entered hits a stranger.
         let _entered = self.disk.fs.enter();
         self.file = None;
+        if self.disk.boot.is_some() {
+            self.disk.state.handles_count.fetch_sub(1, Relaxed);
+        }
     }
 }

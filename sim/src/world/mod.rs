@@ -43,6 +43,7 @@ use std::future::{Future, poll_fn};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -144,6 +145,11 @@ impl World {
         let kernel = self.kernel.borrow();
         let ip = kernel.machines[id.0].ip;
         kernel.sockets().map_or(0, |_| turmoil_net::netstat(ip).entries.len())
+    }
+
+    /// How many files its processes hold open, those of earlier boots that are not closed included.
+    pub fn handles_count(&self, id: MachineId) -> usize {
+        self.kernel.borrow().machines[id.0].disk.handles_count.load(Relaxed)
     }
 
     /// Runs a task on a machine, as if its process had spawned it. It dies with the process.
