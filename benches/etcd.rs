@@ -169,3 +169,22 @@ impl Client {
         Ok(value_of(&answer, 2).is_some())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    #[test]
+    fn a_panic_takes_the_processes_with_it() {
+        let sleeping = Command::new("sleep").arg("600").spawn().expect("sleep is there");
+        let place = format!("/proc/{}", sleeping.id());
+        assert!(Path::new(&place).exists());
+        let member = Member(sleeping);
+        let failed = catch_unwind(AssertUnwindSafe(move || {
+            let _member = member;
+            panic!("the measurement fails");
+        }));
+        assert!(failed.is_err() && !Path::new(&place).exists());
+    }
+}

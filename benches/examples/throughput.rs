@@ -5,9 +5,10 @@
 //! Three real daemons of each system on this machine, with default settings; closed loop, one value
 //! of 256 bytes per request, clients at the leader. The systems are measured in turn in one run, so
 //! that a noisy machine is noisy for both; while one is measured the other is idle. Quorate is
-//! asked by its public client, over HTTP/1.1; etcd over gRPC, its own protocol, by the least client that
-//! speaks it (`benches/grpc.rs`), so neither pays for a gateway. The clients share the machine's
-//! cores with the daemons. etcd is left out when Debian's `etcd-server` is not installed.
+//! asked by its public client, over HTTP/1.1; etcd over gRPC, its own protocol, by the least client
+//! that speaks it (`benches/grpc.rs`), so neither pays for a gateway. The clients share
+//! the machine's cores with the daemons. etcd is left out when Debian's
+//! `etcd-server` is not installed.
 //!
 //! Compare within one run only; machines are shared and noisy.
 
