@@ -28,7 +28,7 @@ thread_local! {
 enum Bug {
     /// None: the counter as it is.
     None,
-    /// The snapshot holds half of the number.
+    /// The snapshot forgets the lowest four bits of the number.
     SnapshotForgets,
     /// The result depends on what else this process has done.
     ApplyDiffers,

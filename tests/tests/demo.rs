@@ -415,8 +415,9 @@ fn a_demo_on_taken_addresses_starts_nothing() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains(&format!("Q1741 {at} is taken")), "{said}");
-    for wrong in ["10.0.0.0", "127.0.0.1", "localhost"] {
-        let output = Command::new(quorate()).args(["demo", "--block", wrong]).output();
-        assert_eq!(output.expect("the binary runs").status.code(), Some(2), "{wrong}");
+    let wrong = [("--block", "10.0.0.0"), ("--block", "127.0.0.1"), ("--block", "localhost")];
+    for (option, wrong) in wrong.into_iter().chain([("--tree", "/nowhere")]) {
+        let output = Command::new(quorate()).args(["demo", option, wrong]).output();
+        assert_eq!(output.expect("the binary runs").status.code(), Some(2), "{option} {wrong}");
     }
 }

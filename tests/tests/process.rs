@@ -57,7 +57,8 @@ fn killing_the_leader_under_load_loses_nothing() {
     let verdict = load.verdict(&mut cluster);
 
     waits_ms.sort_unstable();
-    let percentile = |part: usize| waits_ms[(waits_ms.len() - 1) * part / 100];
+    // The least wait that so many percent do not exceed.
+    let percentile = |part: usize| waits_ms[(waits_ms.len() * part).div_ceil(100) - 1];
     println!(
         "{kills_count} kills of the leader: next acknowledged write after p50 {} ms, p99 {} ms, \
          max {} ms; {} acknowledged, {} unknown",
@@ -68,8 +69,9 @@ fn killing_the_leader_under_load_loses_nothing() {
         verdict.unknown_count,
     );
     assert!(verdict.is_good(), "{verdict:#?}");
-    // Three times the goal for the 99th percentile: the machine may be busy with other tests.
-    assert!(percentile(100) <= 3_000, "{waits_ms:?}");
+    // Three times the goals: the machine may be busy with other tests.
+    assert!(percentile(99) <= 3_000, "{waits_ms:?}");
+    assert!(kills_count < 20 || percentile(50) <= 1_500, "{waits_ms:?}");
 }
 
 #[test]

@@ -32,7 +32,7 @@ use crate::exit::Exit;
 pub struct DemoArguments {
     /// The directory tree to store; by default the sources this program was built from, or the
     /// present directory if those are gone
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = directory)]
     pub tree: Option<PathBuf>,
     /// The daemons listen at .11 to .14 of this block of loopback addresses; two demos at once need
     /// two blocks
@@ -41,6 +41,14 @@ pub struct DemoArguments {
     /// For programs: the facts as one line of JSON on stdout
     #[arg(long)]
     pub json: bool,
+}
+
+/// A directory that is there: whoever mistypes it is told before anything is started.
+fn directory(text: &str) -> Result<PathBuf, String> {
+    match std::fs::read_dir(text) {
+        Ok(_) => Ok(PathBuf::from(text)),
+        Err(cause) => Err(format!("it cannot be read as a directory: {cause}")),
+    }
 }
 
 /// A block of 256 loopback addresses by its first.

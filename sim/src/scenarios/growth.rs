@@ -2,12 +2,12 @@
 
 use crate::cluster::{Cluster, Report, Workload};
 
-/// How long the promotion has run when the first node freezes: all of its steps are met.
+/// How many milliseconds after its begin a promotion may be met: all of its steps are.
 const MOMENTS_COUNT: u64 = 40;
 
 /// Alone, a node needs nobody to confirm its lease. It freezes at some moment of the change that
 /// ends this: the others may elect one of themselves as soon as they are a majority, and nothing
-/// that the frozen node has promised itself may last so long. Seeds try all moments.
+/// that the frozen node has promised itself may last so long. Forty seeds in a row try all moments.
 pub(super) fn the_first_node_freezes_while_the_cluster_grows(seed: u64) -> Report {
     let mut cluster = Cluster::of(3).tune(|shared| shared.founders_count = Some(1)).seed(seed);
     let blue = cluster.write("colour", "blue").via("n1").acked_within_ms(2_000);

@@ -153,6 +153,7 @@ fn tokio_draws_no_lots() {
     check(rule, "net/src/a.rs", code, &[]);
     let imports = "use tokio::sync::watch;\nuse tokio::sync::{mpsc, watch};\nuse crate::watch;\n";
     check(rule, "sim/src/a.rs", imports, &[1, 2]);
+    check(rule, "core/src/a.rs", "let a = tokio::sync::watch::channel(1);\n", &[1]);
     check(rule, "core/src/a.rs", "use tokio::sync::mpsc;\nuse crate::watch;\n", &[]);
 }
 

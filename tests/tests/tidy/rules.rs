@@ -369,6 +369,10 @@ fn certain_order(tree: &Tree) -> Vec<Violation> {
             if is_select && !is(at + 3, "biased") {
                 findings.add(&file.path, token.line, "select! without biased".to_owned());
             }
+            let is_path = token.text == "sync" && is(at + 3, "watch") && is(at + 4, ":");
+            if is_path {
+                findings.add(&file.path, token.line, "names tokio's watch".to_owned());
+            }
             let is_import = token.text == "use" && is(at + 1, "tokio") && is(at + 4, "sync");
             let statement = tokens[at..].iter().take_while(|token| token.text != ";");
             if is_import && statement.into_iter().any(|token| token.text == "watch") {
