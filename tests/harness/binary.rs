@@ -1,8 +1,10 @@
-//! Finds the `quorate` executable of the same build, and builds it once if it is missing.
+//! The `quorate` executable of the same build: found, built once if it is missing, and run.
 
+use std::ffi::OsStr;
 use std::fs::File;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 /// The executable under test: `QUORATE_BINARY` if that is set, or the one beside this test.
@@ -16,6 +18,13 @@ pub fn quorate() -> &'static Path {
         Some(path) => PathBuf::from(path),
         None => built(&profile_dir()),
     })
+}
+
+/// What `quorate kv` with these arguments did at the node with this API. Panics if it does not run.
+pub fn kv(api: SocketAddr, arguments: &[impl AsRef<OsStr>]) -> Output {
+    let mut command = Command::new(quorate());
+    command.arg("kv").args(arguments).args(["--node", &api.to_string()]);
+    command.output().expect("the binary runs")
 }
 
 /// `target/debug` or `target/release`: test executables lie in its `deps`.

@@ -6,7 +6,6 @@ use std::ffi::OsStr;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::os::unix::ffi::OsStrExt;
-use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use quorate_core::codec::{Channel, FRAME_HEADER_SIZE_BYTES, Identity, encode_frame};
@@ -15,7 +14,7 @@ use quorate_core::ids::{ClusterId, Generation, Lineage, NodeId};
 use quorate_core::ports::Clock;
 use quorate_core::status::{Health, Status};
 use quorate_net::BootClock;
-use quorate_tests::binary::quorate;
+use quorate_tests::binary::kv;
 use quorate_tests::cluster::Cluster;
 use quorate_tests::load::Load;
 use quorate_tests::privileged::{DatagramBlock, SmallDisk};
@@ -149,12 +148,6 @@ fn frames_that_are_not_ours_are_refused_with_their_code_and_disturb_nobody() {
     load.next_acknowledged_ms(BootClock.now().ns, 5_000);
     let verdict = load.verdict(&mut cluster);
     assert!(verdict.is_good(), "{verdict:#?}");
-}
-
-fn kv(api: SocketAddr, arguments: &[&OsStr]) -> Output {
-    let mut command = Command::new(quorate());
-    command.arg("kv").args(arguments).args(["--node", &api.to_string()]);
-    command.output().expect("the binary runs")
 }
 
 #[test]

@@ -3,25 +3,29 @@
 //! The promises are functions in `tests/harness/contracts`; a world is a way to run them.
 
 mod real {
-    //! Sockets on a loopback block of this process's own, files in a temporary directory.
+    //! Sockets on a block of addresses of this process's own, files in a temporary directory.
 
-    use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+    use std::net::{IpAddr, SocketAddr};
+    use std::sync::OnceLock;
 
     use quorate_core::ports::Env;
+    use quorate_tests::block::Block;
     use quorate_tests::contracts;
 
     const SERVER_PORT: u16 = 28_300;
 
-    /// Address `last` of a block that test processes running beside this one seldom share.
-    fn ip(last: u8) -> IpAddr {
-        let block = u8::try_from(std::process::id() % 250 + 1).expect("1..=250 fits a byte");
-        IpAddr::V4(Ipv4Addr::new(127, 77, block, last))
+    /// The address of a node of this process.
+    fn ip(node: usize) -> IpAddr {
+        static BLOCK: OnceLock<Block> = OnceLock::new();
+        let take = || Block::take().expect("a block of test addresses is free");
+        BLOCK.get_or_init(take).node(node)
     }
 
-    /// The world of the node with address `last`, and the directory that ends with it.
-    fn node(last: u8) -> (tempfile::TempDir, Env) {
+    /// The world of a node, and the directory that ends with it.
+    fn node(number: usize) -> (tempfile::TempDir, Env) {
         let place = tempfile::tempdir().expect("a temporary directory can be made");
-        let env = quorate_net::env(ip(last), place.path()).expect("a fresh directory can be taken");
+        let env =
+            quorate_net::env(ip(number), place.path()).expect("a fresh directory can be taken");
         (place, env)
     }
 

@@ -1,19 +1,17 @@
 //! Nodes that come back at other addresses: all of them at once, and one while the others run.
 
-use std::process::{Command, Output};
+use std::process::Output;
 use std::time::{Duration, Instant};
 
 use quorate_core::ports::Clock;
 use quorate_net::BootClock;
-use quorate_tests::binary::quorate;
+use quorate_tests::binary::kv;
 use quorate_tests::cluster::Cluster;
 use quorate_tests::load::Load;
 
 /// Runs `quorate kv` against node number `node`.
-fn kv(cluster: &Cluster, node: usize, arguments: &[&str]) -> Output {
-    let mut command = Command::new(quorate());
-    command.arg("kv").args(arguments).args(["--node", &cluster.api(node).to_string()]);
-    let output = command.output().expect("the binary runs");
+fn done(cluster: &Cluster, node: usize, arguments: &[&str]) -> Output {
+    let output = kv(cluster.api(node), arguments);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     output
 }
@@ -49,7 +47,7 @@ fn all_nodes_restarted_on_new_addresses_are_the_same_cluster() {
     const KEYS_COUNT: usize = 10;
     let mut cluster = Cluster::of(3).started();
     for key in 0..KEYS_COUNT {
-        kv(&cluster, key % 3 + 1, &["put", &format!("key {key}"), &format!("value {key}")]);
+        done(&cluster, key % 3 + 1, &["put", &format!("key {key}"), &format!("value {key}")]);
     }
     let before: Vec<_> = (1..=3).map(|node| cluster.status(node).expect("it answers")).collect();
     let old_apis = cluster.apis();
@@ -77,13 +75,13 @@ fn all_nodes_restarted_on_new_addresses_are_the_same_cluster() {
         };
         assert_eq!(ids(&after.members), ids(&before.members));
     }
-    kv(&cluster, leader, &["put", "later", "works"]);
+    done(&cluster, leader, &["put", "later", "works"]);
     for node in 1..=3 {
         for key in 0..KEYS_COUNT {
-            let output = kv(&cluster, node, &["get", &format!("key {key}")]);
+            let output = done(&cluster, node, &["get", &format!("key {key}")]);
             assert_eq!(String::from_utf8_lossy(&output.stdout), format!("value {key}"));
         }
-        assert_eq!(kv(&cluster, node, &["get", "later"]).stdout, b"works");
+        assert_eq!(done(&cluster, node, &["get", "later"]).stdout, b"works");
     }
     cluster.wait_until_equal(10_000);
     // The roster stands: nobody writes it again and again.

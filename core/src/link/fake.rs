@@ -1,7 +1,8 @@
-//! A world in memory for the tests of link, heartbeat and membership: sockets that a test can cut,
-//! and a clock that follows the paused time of the runtime.
+//! A world in memory for the tests of link, rpc, heartbeat and membership: sockets that a test can
+//! cut, and a clock that follows the paused time of the runtime.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -12,12 +13,23 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::LocalSet;
 
 use crate::codec::Identity;
 use crate::ids::{ClusterId, Generation, Lineage, NodeId};
 use crate::ports::{
     Blocks, Clock, Datagrams, Disk, Entropy, Env, Lane, Listener, Net, Now, OpenHow, Stream, UnixMs,
 };
+
+/// Runs a test in the node's own kind of runtime, with time that passes only when all wait.
+pub(crate) fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime can be built");
+    LocalSet::new().block_on(&runtime, test);
+}
 
 /// Where node `id` listens.
 pub(crate) fn address(id: u64) -> SocketAddr {

@@ -1,13 +1,11 @@
 //! Two links in one runtime, on sockets in memory.
 
 use std::cell::RefCell;
-use std::future::Future;
 use std::time::Duration;
 
-use tokio::task::LocalSet;
 use tokio::time::sleep;
 
-use super::fake::{World, address, identity};
+use super::fake::{World, address, identity, run};
 use super::*;
 use crate::ids::ClusterId;
 
@@ -57,16 +55,6 @@ impl End {
         };
         pings.iter().map(text).collect::<Vec<_>>().join(", ")
     }
-}
-
-/// Runs a test in the node's own kind of runtime, with time that passes only when all wait.
-fn run(test: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap();
-    LocalSet::new().block_on(&runtime, test);
 }
 
 async fn moment() {

@@ -5,7 +5,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use tokio::task::LocalSet;
 use tokio::time::sleep;
 
 use super::*;
@@ -13,7 +12,7 @@ use crate::config::ClusterSettings;
 use crate::heartbeat::{AskPulse, HeartbeatActor, Paused, PeerHealth, Reports};
 use crate::ids::{LogIndex, Term};
 use crate::link::Link;
-use crate::link::fake::{World, address, identity};
+use crate::link::fake::{World, address, identity, run};
 use crate::replication::{ConsensusReport, RaftRole};
 
 type Log = Rc<RefCell<Vec<String>>>;
@@ -131,15 +130,6 @@ impl Node {
             |seen: &MemberView| format!("{} {:?} {:?}", seen.member, seen.liveness, seen.path);
         table.members.iter().map(row).collect::<Vec<_>>().join(", ")
     }
-}
-
-fn run(test: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap();
-    LocalSet::new().block_on(&runtime, test);
 }
 
 async fn three(world: &World) -> [Node; 3] {

@@ -9,13 +9,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::task::LocalSet;
 
 use super::wire::{FrameBuffer, codec_error, shake_hands};
 use super::*;
 use crate::codec::{Channel, Identity, Protocols, decode_header_in, encode_frame, encode_frame_in};
 use crate::ids::NodeId;
-use crate::link::fake::{World, address, identity};
+use crate::link::fake::{World, address, identity, run};
 use crate::ports::Stream;
 
 const ONE: Protocols = Protocols::only(1);
@@ -31,16 +30,6 @@ impl Answering for Echo {
         self.0.borrow_mut().push(request.clone());
         Box::pin(async move { Some(request) })
     }
-}
-
-/// Runs a test as a node runs, with time that passes only when all wait.
-fn run(test: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap();
-    LocalSet::new().block_on(&runtime, test);
 }
 
 /// Node 2 answers in `world`; returns what it has refused, and what reached it.
