@@ -32,7 +32,8 @@ pub fn resident_size_bytes(pid: u32) -> io::Result<u64> {
     Ok(status_field(pid, "VmRSS:")? * 1_024)
 }
 
-/// How often the threads of one process went to sleep and were woken since it started.
+/// How often the threads of one process went to sleep and were woken since each started. Threads
+/// that have ended do not count any more, so the sum of a process that ends some may fall.
 pub fn wakeups_count(pid: u32) -> io::Result<u64> {
     let mut count = 0;
     for task in fs::read_dir(format!("/proc/{pid}/task"))? {
@@ -60,6 +61,8 @@ fn number_after(status: &str, name: &str) -> io::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::process::{Command, Stdio};
+    use std::time::{Duration, Instant};
 
     #[test]
     fn this_process_has_used_time_and_memory() {
@@ -69,11 +72,28 @@ mod tests {
             sum = std::hint::black_box(sum.wrapping_mul(31).wrapping_add(7));
         }
         assert!(resident_size_bytes(this).expect("it runs") > 100_000);
-        let before = wakeups_count(this).expect("it runs");
-        (0..5).for_each(|_| std::thread::sleep(std::time::Duration::from_millis(1)));
-        assert!(wakeups_count(this).expect("it runs") >= before + 5);
         let _file = fs::File::open("/proc/self/stat").expect("it runs");
         assert!(handles_count(this).expect("it runs") > 3, "three at its start, and this file");
+    }
+
+    /// Of a process with one thread: those of the other tests come and go in this one.
+    #[test]
+    fn a_process_that_slept_was_woken() {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "for i in 1 2 3 4 5 6; do sleep 0.01; done; read line"]);
+        let mut child = shell.stdin(Stdio::piped()).spawn().expect("there is a shell");
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let is_woken = loop {
+            match wakeups_count(child.id()) {
+                Ok(count) if count >= 5 => break true,
+                Ok(_) | Err(_) if Instant::now() > deadline => break false,
+                Ok(_) | Err(_) => std::thread::sleep(Duration::from_millis(10)),
+            }
+        };
+        // Its input ends, and so does it.
+        drop(child.stdin.take());
+        child.wait().expect("it is a child of this process");
+        assert!(is_woken, "it waited for six others to end");
     }
 
     #[test]
