@@ -202,6 +202,12 @@ impl Disk for DataDisk {
         self.0.sync_dirs_above(&from)
     }
 
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let place = self.0.place(path)?;
+        std::fs::remove_file(&place)?;
+        self.0.sync_dirs_above(&place)
+    }
+
     fn lane(&self, name: &'static str) -> Arc<dyn Lane> {
         Arc::new(ThreadLane::start(name, self.0.clone()))
     }

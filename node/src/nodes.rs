@@ -160,6 +160,10 @@ impl Disk for NoDisk {
         NoDisk::refuse()
     }
 
+    fn remove(&self, _path: &Path) -> io::Result<()> {
+        NoDisk::refuse()
+    }
+
     fn lane(&self, name: &'static str) -> Arc<dyn Lane> {
         panic!("lane {name}: a client has no blocking work")
     }

@@ -276,12 +276,12 @@ fn a_leader_cut_off_stops_leading_and_loses_nothing() {
 fn a_damaged_store_is_refused_with_its_code_and_left_as_it_is() {
     let mut cluster = Cluster::of(1).started();
     cluster.stop_all(10_000);
-    let path = cluster.data_dirs()[0].join("log.redb");
+    let path = cluster.data_dirs()[0].join("log/0001.segment");
     let damaged: Vec<u8> =
         std::fs::read(&path).unwrap().into_iter().map(|byte| byte ^ 0x5a).collect();
     std::fs::write(&path, &damaged).unwrap();
     let (code, text) = refusal(&mut cluster, &[]);
     assert_eq!(code, 1, "{text}");
-    assert!(text.contains("Q1404 log.redb is damaged"), "{text}");
+    assert!(text.contains("Q1404 log is damaged: nothing in it is readable"), "{text}");
     assert_eq!(std::fs::read(&path).unwrap(), damaged, "nothing was changed");
 }

@@ -243,6 +243,9 @@ impl Disk for NoDisk {
     fn rename(&self, _from: &Path, _to: &Path) -> io::Result<()> {
         panic!("{NO_DISK}")
     }
+    fn remove(&self, _path: &Path) -> io::Result<()> {
+        panic!("{NO_DISK}")
+    }
     fn lane(&self, _name: &'static str) -> Arc<dyn Lane> {
         panic!("{NO_DISK}")
     }

@@ -98,6 +98,9 @@ pub trait Disk: Debug + Send + Sync {
     /// Renames a file, replacing one that has the name `to`, and makes that durable. `NotFound` if
     /// there is no file `from`.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a file, and makes that durable. `NotFound` if there is none. A handle that is still
+    /// open may work on or refuse.
+    fn remove(&self, path: &Path) -> io::Result<()>;
     /// A lane of that name. Two calls give two lanes.
     fn lane(&self, name: &'static str) -> Arc<dyn Lane>;
 }

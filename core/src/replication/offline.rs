@@ -108,32 +108,49 @@ pub async fn rewrite(
     mut rewrite: impl FnMut(LogIndex, &Bytes) -> Rewritten,
 ) -> Result<usize, OfflineError> {
     let log = LogStore::open(disk).await?;
-    let mut changed = Vec::new();
-    let mut next = log.state().purged.map_or(0, |id| id.index.0) + 1;
+    let mut before = log.state().purged;
+    let mut next = before.map_or(0, |id| id.index.0) + 1;
+    // The first entry that is another, and all that follow it: they are written anew.
+    let (mut rewritten, mut changed_count) = (Vec::new(), 0);
     loop {
         let entries = log.read(next, next + CHUNK_ENTRIES_COUNT).await?;
         let Some(last) = entries.last() else { break };
         next = last.id.index.0 + 1;
-        for StoredEntry { id, payload } in entries {
-            let StoredPayload::Command(bytes) = payload else { continue };
-            let entry = Entry::from_bytes(&bytes).map_err(io::Error::other)?;
-            if entry.kind != EntryKind::Application {
+        for entry in entries {
+            let changed = rewrite_one(&entry, &mut rewrite)?;
+            changed_count += usize::from(changed.is_some());
+            if changed.is_none() && rewritten.is_empty() {
+                before = Some(entry.id);
                 continue;
             }
-            let payload = match rewrite(id.index, &entry.payload) {
-                Rewritten::Kept => continue,
-                Rewritten::Removed => StoredPayload::Blank,
-                Rewritten::Replaced(payload) => {
-                    StoredPayload::Command(Entry { payload, ..entry }.to_bytes())
-                }
-            };
-            changed.push(StoredEntry { id, payload });
+            rewritten.push(StoredEntry { payload: changed.unwrap_or(entry.payload), id: entry.id });
         }
     }
-    let changed_count = changed.len();
-    let (done, durable) = tokio::sync::oneshot::channel();
-    log.overwrite(changed, Box::new(move |result| drop(done.send(result))));
-    let written = durable.await;
-    written.map_err(|_| io::Error::other("the writer of the log ended"))??;
+    if changed_count > 0 {
+        let (done, durable) = tokio::sync::oneshot::channel();
+        log.truncate_after(before, Box::new(|_| ()));
+        log.append(rewritten, Box::new(move |result| drop(done.send(result))));
+        let written = durable.await;
+        written.map_err(|_| io::Error::other("the writer of the log ended"))??;
+    }
     Ok(changed_count)
+}
+
+/// What `entry` carries instead; `None`: it stays as it is.
+fn rewrite_one(
+    entry: &StoredEntry,
+    rewrite: &mut impl FnMut(LogIndex, &Bytes) -> Rewritten,
+) -> Result<Option<StoredPayload>, OfflineError> {
+    let StoredPayload::Command(bytes) = &entry.payload else { return Ok(None) };
+    let command = Entry::from_bytes(bytes).map_err(io::Error::other)?;
+    if command.kind != EntryKind::Application {
+        return Ok(None);
+    }
+    Ok(match rewrite(entry.id.index, &command.payload) {
+        Rewritten::Kept => None,
+        Rewritten::Removed => Some(StoredPayload::Blank),
+        Rewritten::Replaced(payload) => {
+            Some(StoredPayload::Command(Entry { payload, ..command }.to_bytes()))
+        }
+    })
 }

@@ -11,8 +11,8 @@ use crate::world::run_isolated;
 /// Entries between two snapshots, so that compaction happens often.
 const SNAPSHOT_ENTRIES_COUNT: u64 = 2_000;
 const LOOKS_COUNT: u64 = 20;
-/// The store's file with the log in it.
-const LOG: &str = "log.redb";
+/// Where the store keeps the log.
+const LOG: &str = "log";
 
 /// How large things are at one moment of a long run.
 #[derive(Clone, Copy, Debug, Default)]
@@ -67,14 +67,16 @@ fn size(cluster: &Cluster) -> Size {
     for name in cluster.names() {
         let machine = cluster.machine(&name);
         let disk = cluster.world().disk(machine);
-        let files = disk.list(Path::new("")).unwrap_or_default();
-        let bytes_of = |path: &Path| {
-            let file = disk.open(path, OpenHow::Existing);
-            file.and_then(|file| file.len()).unwrap_or(0)
+        let bytes_in = |dir: &str| -> u64 {
+            let files = disk.list(Path::new(dir)).unwrap_or_default();
+            let sizes_bytes = files.iter().filter_map(|path| {
+                disk.open(path, OpenHow::Existing).and_then(|file| file.len()).ok()
+            });
+            sizes_bytes.sum()
         };
-        let disk_bytes = files.iter().map(|path| bytes_of(path)).sum();
-        size.disk_bytes = size.disk_bytes.max(disk_bytes);
-        size.log_bytes = size.log_bytes.max(bytes_of(Path::new(LOG)));
+        let log_bytes = bytes_in(LOG);
+        size.disk_bytes = size.disk_bytes.max(bytes_in("") + log_bytes);
+        size.log_bytes = size.log_bytes.max(log_bytes);
         size.handles_count = size.handles_count.max(cluster.world().handles_count(machine));
         size.sockets_count = size.sockets_count.max(cluster.world().sockets_count(machine));
     }

@@ -26,6 +26,9 @@ const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
 /// A write that was not synced survives a power cut in units of this size, or not at all.
 const SECTOR_SIZE_BYTES: u64 = 512;
+/// Writes of a file that wait for a sync. After so many the machine's kernel writes them out by
+/// itself, as a real one does sooner or later.
+const UNSYNCED_COUNT_MAX: usize = 64;
 const NEVER: u64 = u64::MAX;
 
 /// What all boots of one machine share about its disk: counters and faults.
@@ -332,6 +335,15 @@ impl Disk for MachineDisk {
         Ok(())
     }
 
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let path = absolute(path)?;
+        if !self.exists(&path)? {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        self.change(&self.named("remove", &path), || fs::remove_file(path.as_path()))?;
+        self.sync_parent(&path)
+    }
+
     fn lane(&self, name: &'static str) -> Arc<dyn Lane> {
         match self.boot {
             Some(_) => Arc::new(MachineLane::open(name, self.state.clone())),
@@ -351,6 +363,8 @@ struct DiskFile {
     has_failed: AtomicBool,
     /// The file was made shorter through this handle.
     was_cut: AtomicBool,
+    /// Writes through this handle since the last sync.
+    unsynced_count: AtomicUsize,
 }
 
 impl DiskFile {
@@ -364,6 +378,7 @@ impl DiskFile {
             file: Some(file),
             has_failed: AtomicBool::new(false),
             was_cut: AtomicBool::new(false),
+            unsynced_count: AtomicUsize::new(0),
         }
     }
 
@@ -400,7 +415,14 @@ impl Blocks for DiskFile {
         self.check()?;
         self.disk.check_space()?;
         let operation = self.at("write", offset, bytes);
-        self.disk.change(&operation, || self.file().write_all_at(bytes, offset))
+        self.disk.change(&operation, || {
+            self.file().write_all_at(bytes, offset)?;
+            if self.unsynced_count.fetch_add(1, Relaxed) < UNSYNCED_COUNT_MAX {
+                return Ok(());
+            }
+            self.unsynced_count.store(0, Relaxed);
+            self.file().sync_data()
+        })
     }
 
     fn set_len(&self, size_bytes: u64) -> io::Result<()> {
@@ -426,6 +448,7 @@ impl Blocks for DiskFile {
     fn sync_data(&self) -> io::Result<()> {
         self.check()?;
         let sync = || self.disk.change(&self.at("sync", 0, &[]), || self.file().sync_data());
+        self.unsynced_count.store(0, Relaxed);
         self.disk.check_sync().and_then(|()| sync()).inspect_err(|_| {
             self.has_failed.store(true, Relaxed);
         })

@@ -20,6 +20,7 @@ pub async fn disk(env: Env) {
     a_missing_file_reads_as_none(disk);
     a_listing_is_sorted_and_names_files_only(disk);
     a_renamed_file_keeps_its_content(disk);
+    a_removed_file_is_gone(disk);
     paths_stay_inside_the_directory(disk);
 }
 
@@ -145,6 +146,17 @@ fn a_renamed_file_keeps_its_content(disk: &dyn Disk) {
     let missing = rename("old/name", "elsewhere").map_err(|error| error.kind());
     assert_eq!(missing, Err(ErrorKind::NotFound));
     assert_eq!(content(disk, "elsewhere"), None);
+}
+
+fn a_removed_file_is_gone(disk: &dyn Disk) {
+    replace(disk, "gone/one", b"first life");
+    replace(disk, "gone/other", b"stays");
+    disk.remove(Path::new("gone/one")).expect("a file can be removed");
+    assert_eq!(content(disk, "gone/one"), None);
+    assert_eq!(listed(disk, "gone"), [PathBuf::from("gone/other")]);
+    let again = disk.remove(Path::new("gone/one")).map_err(|error| error.kind());
+    assert_eq!(again, Err(ErrorKind::NotFound));
+    assert!(created(disk, "gone/one").is_empty().expect("a file has a size"), "bytes came back");
 }
 
 fn paths_stay_inside_the_directory(disk: &dyn Disk) {

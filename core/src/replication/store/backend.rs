@@ -11,7 +11,7 @@ use redb::{Builder, Database, DatabaseError, StorageBackend, StorageError};
 use super::StoreError;
 use crate::ports::{Blocks, Disk, OpenHow};
 
-/// redb asks for little memory: the log is read from our own cache, snapshots are read once.
+/// redb asks for little memory: snapshots are read once.
 const CACHE_SIZE_BYTES: usize = 4 << 20;
 
 thread_local! {
@@ -94,10 +94,7 @@ pub(super) fn reading_error(path: &str, error: io::Error) -> StoreError {
         Some(_) | None => error.raw_os_error(),
     };
     match refusal.map(io::Error::from_raw_os_error) {
-        Some(refusal) => {
-            let detail = format!("its records cannot be read: {refusal}");
-            StoreError::Io { path: path.into(), error: io::Error::new(refusal.kind(), detail) }
-        }
+        Some(refusal) => StoreError::reading(path, refusal),
         None => StoreError::Damaged { path: path.into(), detail: error.to_string() },
     }
 }

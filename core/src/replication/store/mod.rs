@@ -1,19 +1,21 @@
 //! The store: log, vote and snapshots on the node's disk.
 //!
-//! Two redb databases, because redb has one writer: the log must not wait while a large snapshot
-//! is written. All log writes go through one writer task, which commits whatever has gathered in
-//! one transaction with one sync (group commit).
+//! The log is a journal of our own, the snapshots are in redb: the log must not wait while a large
+//! snapshot is written. All log writes go through one writer task, which commits whatever has
+//! gathered with one sync (group commit).
 //!
 //! Invariants
 //! - What a completion reported is durable; writes become durable in the order they were asked for.
 //! - A record whose checksum does not hold is never returned as data.
 //! - After a failed write nothing more is written: what the disk holds is not known any more.
 //!
-//! Read next: `log.rs`, `snapshots.rs`; `backend.rs` is how redb reaches the disk.
+//! Read next: `log.rs`, `journal/`, `snapshots.rs`; `backend.rs` is how redb reaches the disk.
 
 mod backend;
+mod journal;
 mod log;
 mod snapshots;
+mod tail;
 #[cfg(test)]
 mod tests;
 
@@ -56,6 +58,14 @@ pub enum StoreError {
         /// What is wrong with it.
         detail: String,
     },
+}
+
+impl StoreError {
+    /// The system refuses to read the content of `path`, which says nothing about the content.
+    fn reading(path: impl Into<PathBuf>, error: io::Error) -> StoreError {
+        let detail = format!("its records cannot be read: {error}");
+        StoreError::Io { path: path.into(), error: io::Error::new(error.kind(), detail) }
+    }
 }
 
 /// Name of one entry: the term it was proposed in, and its position.

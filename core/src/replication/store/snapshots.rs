@@ -13,7 +13,8 @@ use super::{LogId, StoreError, StoredVoters};
 use crate::codec::{decode, encode};
 use crate::ports::{Disk, Job, Lane};
 
-const FILE: &str = "state.redb";
+/// The file, in the data directory.
+pub(super) const FILE: &str = "state.redb";
 const PIECES: TableDefinition<u64, &[u8]> = TableDefinition::new("pieces");
 const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 const NEWEST: &str = "newest";

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::task::LocalSet;
@@ -133,24 +133,32 @@ fn a_damaged_record_is_refused_with_its_code_and_nothing_is_changed() {
         append(&log, vec![entry(1, 1), entry(1, 2)]).await;
         close(log).await;
         let needle = b"entry 2";
-        disk.damage("log.redb", |bytes| {
+        disk.damage("log/0001.segment", |bytes| {
             let at = bytes.windows(needle.len()).position(|window| window == needle);
             bytes[at.expect("the record is in the file")] ^= 1;
         });
         let refusal = reopen(&disk).await.expect_err("damaged").to_string();
-        assert!(refusal.starts_with("Q1404 log.redb is damaged: checksum of entry 2"), "{refusal}");
+        let expected =
+            "Q1404 log/0001.segment is damaged: group 2 of its records is missing or not";
+        assert!(refusal.starts_with(expected), "{refusal}");
         assert!(refusal.contains("nothing was changed"), "{refusal}");
     });
 }
 
 #[test]
-fn a_file_that_is_no_database_is_an_error_and_not_a_panic() {
+fn a_file_that_is_something_else_is_an_error_and_not_a_panic() {
     local(async {
         let disk = MemoryDisk::default();
         close(reopen(&disk).await.expect("opens")).await;
-        disk.damage("log.redb", |bytes| bytes.iter_mut().for_each(|byte| *byte ^= 0x5a));
-        let refusal = reopen(&disk).await.expect_err("damaged").to_string();
-        assert!(refusal.starts_with("Q1404 "), "{refusal}");
+        let opened = SnapshotStore::open(Arc::new(disk.clone())).await;
+        drop(opened.expect("opens"));
+        for path in ["state.redb", "log/0001.segment"] {
+            disk.damage(path, |bytes| bytes.iter_mut().for_each(|byte| *byte ^= 0x5a));
+        }
+        let log = reopen(&disk).await.expect_err("damaged").to_string();
+        assert!(log.starts_with("Q1404 log is damaged: nothing in it is readable"), "{log}");
+        let snapshots = SnapshotStore::open(Arc::new(disk)).await.expect_err("damaged").to_string();
+        assert!(snapshots.starts_with("Q1404 state.redb is damaged"), "{snapshots}");
     });
 }
 
@@ -180,50 +188,16 @@ fn the_newest_snapshot_replaces_the_one_before_and_comes_back_whole() {
 
 #[test]
 fn a_failed_write_fails_everything_after_it() {
-    /// A disk whose lane refuses every job from the second on.
-    #[derive(Clone, Debug)]
-    struct Failing(MemoryDisk, Arc<Mutex<u32>>);
-    #[derive(Debug)]
-    struct FailingLane(Arc<Mutex<u32>>);
-    impl crate::ports::Lane for FailingLane {
-        fn run(
-            &self,
-            job: crate::ports::Job,
-        ) -> futures_util::future::BoxFuture<'static, io::Result<()>> {
-            let mut count = self.0.lock().unwrap();
-            *count += 1;
-            let result = if *count > 1 { Err(io::Error::other("no disk")) } else { job() };
-            Box::pin(futures_util::future::ready(result))
-        }
-    }
-    impl crate::ports::Disk for Failing {
-        fn open(
-            &self,
-            path: &std::path::Path,
-            how: crate::ports::OpenHow,
-        ) -> io::Result<Box<dyn crate::ports::Blocks>> {
-            self.0.open(path, how)
-        }
-        fn read(&self, path: &std::path::Path) -> io::Result<Option<Vec<u8>>> {
-            self.0.read(path)
-        }
-        fn replace(&self, path: &std::path::Path, bytes: &[u8]) -> io::Result<()> {
-            self.0.replace(path, bytes)
-        }
-        fn list(&self, dir: &std::path::Path) -> io::Result<Vec<PathBuf>> {
-            self.0.list(dir)
-        }
-        fn rename(&self, from: &std::path::Path, to: &std::path::Path) -> io::Result<()> {
-            self.0.rename(from, to)
-        }
-        fn lane(&self, _name: &'static str) -> Arc<dyn crate::ports::Lane> {
-            Arc::new(FailingLane(self.1.clone()))
-        }
-    }
     local(async {
-        let disk = Failing(MemoryDisk::default(), Arc::default());
-        let log = LogStore::open(Arc::new(disk)).await.expect("opens with the first job");
-        for index in 1..=3 {
+        let disk = MemoryDisk::default();
+        let log = reopen(&disk).await.expect("opens");
+        append(&log, vec![entry(1, 1)]).await;
+        disk.fail_changes_after(1); // the write goes well, its sync does not
+        let (told, durable) = done();
+        log.append(vec![entry(1, 2)], told);
+        assert!(durable.await.is_err(), "entry 2 is not durable");
+        disk.fail_changes_after(0);
+        for index in 3..=5 {
             let (told, durable) = done();
             log.append(vec![entry(1, index)], told);
             assert!(durable.await.is_err(), "entry {index} is not durable");
@@ -235,17 +209,22 @@ fn a_failed_write_fails_everything_after_it() {
 fn a_full_disk_is_no_damaged_store() {
     local(async {
         let disk = MemoryDisk::default();
-        let log = reopen(&disk).await.expect("opens");
-        append(&log, vec![entry(1, 1)]).await;
-
         disk.set_full(true);
-        let refused = reopen(&disk).await.expect_err("the opening of a store writes");
+        let refused = reopen(&disk).await.expect_err("a new node's log takes space");
         let text = refused.to_string();
-        assert!(text.starts_with("Q1403 log.redb cannot be opened: No space left"), "{text}");
+        assert!(text.starts_with("Q1403 log cannot be opened: No space left"), "{text}");
 
         disk.set_full(false);
         let log = reopen(&disk).await.expect("opens, once there is room");
+        append(&log, vec![entry(1, 1)]).await;
+        close(log).await;
+
+        disk.set_full(true);
+        let log = reopen(&disk).await.expect("the opening of a log writes nothing");
         assert_eq!(log.state().last, Some(id(1, 1)));
+        let (told, durable) = done();
+        log.append(vec![entry(1, 2)], told);
+        assert!(durable.await.is_err(), "there is no room");
     });
 }
 
@@ -288,12 +267,11 @@ fn a_sector_that_cannot_be_read_is_no_damaged_record() {
         let of_snapshot = failing_reads(&disk, |disk| async move {
             SnapshotStore::open(Arc::new(disk)).await?.newest().await
         });
-        for (file, refusals) in [("log.redb", of_log), ("state.redb", of_snapshot.await)] {
-            let while_reading = format!("Q1403 {file} cannot be opened: its records cannot be");
-            let is_it = |refusal: &String| refusal.starts_with(&while_reading);
-            assert!(refusals.iter().any(is_it), "{refusals:#?}");
+        for (file, refusals) in [("log/", of_log), ("state.redb", of_snapshot.await)] {
+            let while_reading = " cannot be opened: its records cannot be read: Input/output error";
+            assert!(refusals.iter().any(|text| text.contains(while_reading)), "{refusals:#?}");
             for refusal in refusals {
-                assert!(refusal.starts_with(&format!("Q1403 {file} ")), "{refusal}");
+                assert!(refusal.starts_with(&format!("Q1403 {file}")), "{refusal}");
             }
         }
     });

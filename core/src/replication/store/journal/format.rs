@@ -1,0 +1,256 @@
+//! The bytes of the journal: records, gathered in groups that are written with one sync.
+//!
+//! | group | bytes | meaning |
+//! | --- | --- | --- |
+//! | magic | 4 | `QLG1` |
+//! | checksum | 4 | CRC-32 of magic, number and size |
+//! | number | 8 | one more than that of the group before |
+//! | size | 4 | of the records, in bytes |
+//! | records | size | each: size (4), checksum (4), kind (1), content |
+//!
+//! Numbers are big-endian. A record's checksum covers the number of its group, its kind and its
+//! content. Groups begin at multiples of 8 bytes.
+//!
+//! Invariants
+//! - Bytes of an earlier life of the file are never taken for those of a group: its number is in
+//!   every checksum.
+//! - [`groups`] finds every whole group, whatever stands between them.
+
+use std::ops::Range;
+
+use super::super::{LogId, StoredEntry, StoredVote};
+use crate::codec::{decode, encode};
+
+/// Begins a group of records; the digit is the version of the format.
+const GROUP: [u8; 4] = *b"QLG1";
+/// Begins a mark, which is a header alone: the group of this number is durable.
+const SYNCED: [u8; 4] = *b"QLS1";
+const HEADER_SIZE_BYTES: usize = 20;
+const RECORD_HEADER_SIZE_BYTES: usize = 9;
+const CARRIED_KIND: u8 = 1;
+const FLOOR_KIND: u8 = 7;
+const ALIGNMENT_BYTES: usize = 8;
+
+/// What a segment begins with: everything that older segments said and that still counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(in super::super) struct Carried {
+    pub(super) vote: Option<StoredVote>,
+    pub(super) committed: Option<LogId>,
+    pub(super) purged: Option<LogId>,
+    /// Groups with smaller numbers are not needed any more.
+    pub(super) floor: u64,
+}
+
+/// One change of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in super::super) enum Record {
+    /// Begins a segment. Written by the journal itself.
+    Carried(Carried),
+    /// Follows the entry before.
+    Entry(StoredEntry),
+    /// Takes the place of the vote before.
+    Vote(StoredVote),
+    /// Everything up to here is committed.
+    Committed(Option<LogId>),
+    /// The entries after this one never were committed, and are gone.
+    TruncateAfter(Option<LogId>),
+    /// A snapshot covers the entries up to here.
+    Purge(LogId),
+    /// Groups with smaller numbers are not needed any more. Written by the journal itself.
+    Floor(u64),
+}
+
+impl Record {
+    fn kind(&self) -> u8 {
+        match self {
+            Record::Carried(_) => CARRIED_KIND,
+            Record::Entry(_) => 2,
+            Record::Vote(_) => 3,
+            Record::Committed(_) => 4,
+            Record::TruncateAfter(_) => 5,
+            Record::Purge(_) => 6,
+            Record::Floor(_) => FLOOR_KIND,
+        }
+    }
+
+    fn content(&self) -> Vec<u8> {
+        match self {
+            Record::Carried(carried) => encode(carried),
+            Record::Entry(entry) => encode(entry),
+            Record::Vote(vote) => encode(vote),
+            Record::Committed(committed) => encode(committed),
+            Record::TruncateAfter(last) => encode(last),
+            Record::Purge(upto) => encode(upto),
+            Record::Floor(floor) => encode(floor),
+        }
+    }
+
+    fn decode(kind: u8, content: &[u8]) -> Result<Record, String> {
+        let what = "record of the journal";
+        let record = match kind {
+            CARRIED_KIND => decode(what, content).map(Record::Carried),
+            2 => decode(what, content).map(Record::Entry),
+            3 => decode(what, content).map(Record::Vote),
+            4 => decode(what, content).map(Record::Committed),
+            5 => decode(what, content).map(Record::TruncateAfter),
+            6 => decode(what, content).map(Record::Purge),
+            FLOOR_KIND => decode(what, content).map(Record::Floor),
+            _ => return Err(format!("a record of the unknown kind {kind}")),
+        };
+        record.map_err(|error| error.to_string())
+    }
+}
+
+/// Puts `record` at the end of the records of group `number`; where it then stands in them.
+pub(super) fn push_record(records: &mut Vec<u8>, number: u64, record: &Record) -> Range<usize> {
+    let start = records.len();
+    let (kind, content) = (record.kind(), record.content());
+    records.extend((content.len() as u32).to_be_bytes());
+    records.extend(checksum(number, kind, &content).to_be_bytes());
+    records.push(kind);
+    records.extend(content);
+    start..records.len()
+}
+
+fn checksum(number: u64, kind: u8, content: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&number.to_be_bytes());
+    hasher.update(&[kind]);
+    hasher.update(content);
+    hasher.finalize()
+}
+
+/// The record of group `number` that `bytes` begin with, and its size; an error says what does not
+/// hold.
+pub(super) fn record(number: u64, bytes: &[u8]) -> Result<(Record, usize), String> {
+    let (kind, content) = checked(number, bytes).ok_or("a checksum that does not hold")?;
+    Ok((Record::decode(kind, content)?, RECORD_HEADER_SIZE_BYTES + content.len()))
+}
+
+/// Kind and content of the record that `bytes` begin with, if its checksum holds.
+fn checked(number: u64, bytes: &[u8]) -> Option<(u8, &[u8])> {
+    let (size, rest) = bytes.split_first_chunk::<4>()?;
+    let (expected, rest) = rest.split_first_chunk::<4>()?;
+    let (&kind, rest) = rest.split_first()?;
+    let content = rest.get(..u32::from_be_bytes(*size) as usize)?;
+    let holds = checksum(number, kind, content) == u32::from_be_bytes(*expected);
+    holds.then_some((kind, content))
+}
+
+/// The largest floor in these records of group `number`, which are whole.
+pub(super) fn floor(number: u64, mut records: &[u8]) -> Option<u64> {
+    let mut floor = None;
+    while let Some((kind, content)) = checked(number, records) {
+        if matches!(kind, CARRIED_KIND | FLOOR_KIND) {
+            floor = floor.max(match Record::decode(kind, content) {
+                Ok(Record::Carried(carried)) => Some(carried.floor),
+                Ok(Record::Floor(floor)) => Some(floor),
+                Ok(_) | Err(_) => None,
+            });
+        }
+        records = &records[RECORD_HEADER_SIZE_BYTES + content.len()..];
+    }
+    floor
+}
+
+/// Size of the whole group with these records, up to where the next one begins.
+pub(super) fn group_size_bytes(records_size_bytes: usize) -> usize {
+    (HEADER_SIZE_BYTES + records_size_bytes).next_multiple_of(ALIGNMENT_BYTES)
+}
+
+/// Where the records of the group that begins at `at` begin.
+pub(super) fn records_at(at: usize) -> usize {
+    at + HEADER_SIZE_BYTES
+}
+
+/// The bytes of a whole group.
+pub(super) fn group(number: u64, records: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(group_size_bytes(records.len()));
+    push_header(&mut bytes, GROUP, number, records.len());
+    bytes.extend(records);
+    bytes.resize(group_size_bytes(records.len()), 0);
+    bytes
+}
+
+/// The bytes of the mark that group `number` is durable.
+pub(super) fn synced_mark(number: u64) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(HEADER_SIZE_BYTES);
+    push_header(&mut bytes, SYNCED, number, 0);
+    bytes
+}
+
+fn push_header(bytes: &mut Vec<u8>, magic: [u8; 4], number: u64, size_bytes: usize) {
+    let size = (size_bytes as u32).to_be_bytes();
+    bytes.extend(magic);
+    bytes.extend(header_checksum(magic, number, size).to_be_bytes());
+    bytes.extend(number.to_be_bytes());
+    bytes.extend(size);
+}
+
+fn header_checksum(magic: [u8; 4], number: u64, size: [u8; 4]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&magic);
+    hasher.update(&number.to_be_bytes());
+    hasher.update(&size);
+    hasher.finalize()
+}
+
+/// A whole group in the bytes of a segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Group {
+    pub(super) number: u64,
+    /// Where its records stand.
+    pub(super) records: Range<usize>,
+}
+
+impl Group {
+    /// Where the next group begins, or would.
+    pub(super) fn end(&self) -> usize {
+        self.records.end.next_multiple_of(ALIGNMENT_BYTES)
+    }
+}
+
+/// Every whole group in `bytes`, in the order in which they stand there: also behind damaged ones
+/// and of earlier lives.
+pub(super) fn groups(bytes: &[u8]) -> Vec<Group> {
+    let mut groups = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        let group = header(GROUP, &bytes[at..]).and_then(|(number, size_bytes)| {
+            let start = at + HEADER_SIZE_BYTES;
+            let records = start..start.saturating_add(size_bytes);
+            let is_whole = are_whole(number, bytes.get(records.clone())?);
+            is_whole.then_some(Group { number, records })
+        });
+        at = group.as_ref().map_or(at + ALIGNMENT_BYTES, Group::end);
+        groups.extend(group);
+    }
+    groups
+}
+
+/// The number of the group that the mark in `bytes` calls durable; `None` if there is no mark.
+pub(super) fn synced(bytes: &[u8]) -> Option<u64> {
+    header(SYNCED, bytes).map(|(number, _)| number)
+}
+
+/// Number and size of records of the header that `bytes` begin with, if it is one of this kind.
+fn header(expected: [u8; 4], bytes: &[u8]) -> Option<(u64, usize)> {
+    let (magic, rest) = bytes.split_first_chunk::<4>()?;
+    if *magic != expected {
+        return None;
+    }
+    let (checksum, rest) = rest.split_first_chunk::<4>()?;
+    let (number, rest) = rest.split_first_chunk::<8>()?;
+    let (number, size) = (u64::from_be_bytes(*number), *rest.first_chunk::<4>()?);
+    let holds = header_checksum(expected, number, size) == u32::from_be_bytes(*checksum);
+    holds.then_some((number, u32::from_be_bytes(size) as usize))
+}
+
+/// Whether `records` are whole records of group `number`, and nothing else.
+fn are_whole(number: u64, mut records: &[u8]) -> bool {
+    while !records.is_empty() {
+        let Some((_, content)) = checked(number, records) else { return false };
+        records = &records[RECORD_HEADER_SIZE_BYTES + content.len()..];
+    }
+    true
+}

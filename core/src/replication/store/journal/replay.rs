@@ -1,0 +1,185 @@
+//! From the segments that are found to what the log says.
+//!
+//! Invariants
+//! - Of what was reported durable nothing is missing: the numbers of the groups that count follow
+//!   each other without a gap, from the floor up to the newest, which the mark knows.
+//! - Only the newest group may be there in part, and then not at all: its write was under way.
+//! - Nothing is written.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+
+use super::super::tail::Tail;
+use super::super::{LogId, StoreError};
+use super::Used;
+use super::format::{self, Group, Record};
+use super::places::{Place, Places};
+use super::segments::{DIR, Segment, path};
+
+/// What the segments say together.
+#[derive(Debug, Default)]
+pub(super) struct Replayed {
+    pub(super) tail: Tail,
+    pub(super) places: Places,
+    /// The segments that count, in the order in which they were begun.
+    pub(super) used: VecDeque<Used>,
+    /// Those that do not.
+    pub(super) spares: Vec<Segment>,
+    /// Where the newest segment goes on.
+    pub(super) end: usize,
+    pub(super) last_number: u64,
+}
+
+/// Reads all segments. Blocks.
+///
+/// `synced` is the number of the group that is known to have been durable, if any is.
+pub(super) fn replay(segments: Vec<Segment>, synced: Option<u64>) -> Result<Replayed, StoreError> {
+    let survey = Survey::of(&segments)?;
+    survey.check(&segments, synced)?;
+    let floor = survey.floor.unwrap_or(0);
+    let mut replayed = Replayed::default();
+    let mut bytes = Vec::new();
+    for (position, group) in survey.groups.range(floor..).map(|(_, found)| found) {
+        let segment = &segments[*position];
+        if replayed.used.back().is_none_or(|used| used.segment.name != segment.name) {
+            bytes = read(segment)?;
+            let segment = segment.clone();
+            replayed.used.push_back(Used { segment, first_number: group.number });
+        }
+        let applied = replayed.apply_group(segment.name, group, &bytes);
+        applied.map_err(|detail| damaged(segment, detail))?;
+    }
+    replayed.finish(segments)
+}
+
+fn read(segment: &Segment) -> Result<Vec<u8>, StoreError> {
+    segment.read().map_err(|error| StoreError::reading(path(segment.name), error))
+}
+
+fn damaged(segment: &Segment, detail: String) -> StoreError {
+    StoreError::Damaged { path: path(segment.name), detail }
+}
+
+/// All groups that are whole, wherever they stand and whether or not they still count.
+#[derive(Debug, Default)]
+struct Survey {
+    /// By number: the segment's position, and the group.
+    groups: BTreeMap<u64, (usize, Group)>,
+    /// Smaller numbers do not count any more.
+    floor: Option<u64>,
+}
+
+impl Survey {
+    fn of(segments: &[Segment]) -> Result<Survey, StoreError> {
+        let mut survey = Survey::default();
+        for (position, segment) in segments.iter().enumerate() {
+            let bytes = read(segment)?;
+            for group in format::groups(&bytes) {
+                survey.floor =
+                    survey.floor.max(format::floor(group.number, &bytes[group.records.clone()]));
+                survey.groups.insert(group.number, (position, group));
+            }
+        }
+        Ok(survey)
+    }
+
+    /// Refuses segments in which a group is missing that counts.
+    fn check(&self, segments: &[Segment], synced: Option<u64>) -> Result<(), StoreError> {
+        let Some(floor) = self.floor else {
+            let detail = "nothing in it is readable".to_owned();
+            return Err(StoreError::Damaged { path: DIR.into(), detail });
+        };
+        let newest = self.groups.keys().next_back().copied().max(synced).unwrap_or(floor);
+        let Some(missing) = (floor..=newest).find(|number| !self.groups.contains_key(number))
+        else {
+            return Ok(());
+        };
+        let neighbour = self.groups.range(floor..missing).next_back();
+        let neighbour = neighbour.or_else(|| self.groups.range(missing..).next());
+        let path = neighbour.map_or(Path::new(DIR).into(), |(_, (at, _))| path(segments[*at].name));
+        let detail = format!("group {missing} of its records is missing or not readable");
+        Err(StoreError::Damaged { path, detail })
+    }
+}
+
+impl Replayed {
+    fn apply_group(&mut self, segment: u32, group: &Group, bytes: &[u8]) -> Result<(), String> {
+        let mut at = group.records.start;
+        while at < group.records.end {
+            let (record, size_bytes) = format::record(group.number, &bytes[at..group.records.end])?;
+            let (offset, size) = (at as u64, size_bytes as u32);
+            let place = Place { segment, number: group.number, offset, size_bytes: size };
+            self.apply(record, place)?;
+            at += size_bytes;
+        }
+        (self.end, self.last_number) = (group.end(), group.number);
+        Ok(())
+    }
+
+    fn apply(&mut self, record: Record, place: Place) -> Result<(), String> {
+        match record {
+            Record::Carried(carried) => {
+                let opened = &mut self.tail.opened;
+                (opened.vote, opened.committed) = (carried.vote, carried.committed);
+                if let Some(upto) = carried.purged {
+                    self.purge(upto);
+                }
+            }
+            Record::Entry(entry) => {
+                let index = entry.id.index.0;
+                match self.places.next_index() {
+                    Some(next) if index < next => {
+                        return Err(format!("entry {index} is there a second time"));
+                    }
+                    // The entries between were covered by a snapshot, which a later record says.
+                    Some(next) if index > next => {
+                        self.places.truncate_after(0);
+                        self.tail.truncate_after(None);
+                    }
+                    Some(_) | None => {}
+                }
+                self.places.push(index, place);
+                self.tail.insert(entry);
+                self.tail.note_durable(index);
+            }
+            Record::Vote(vote) => self.tail.opened.vote = Some(vote),
+            Record::Committed(committed) => self.tail.opened.committed = committed,
+            Record::TruncateAfter(last) => {
+                self.places.truncate_after(last.map_or(0, |id| id.index.0));
+                self.tail.truncate_after(last);
+            }
+            Record::Purge(upto) => self.purge(upto),
+            Record::Floor(_) => {}
+        }
+        Ok(())
+    }
+
+    fn purge(&mut self, upto: LogId) {
+        self.places.purge(upto.index.0);
+        self.tail.purge(upto);
+    }
+
+    /// Puts the segments where they belong, and checks what only the end can tell.
+    fn finish(mut self, segments: Vec<Segment>) -> Result<Replayed, StoreError> {
+        let purged_index = self.tail.opened.purged.map_or(0, |id| id.index.0);
+        if let (Some(first), Some(newest)) = (self.places.first_index(), self.used.back())
+            && first > purged_index + 1
+        {
+            let detail = format!("entries {} to {} are missing", purged_index + 1, first - 1);
+            return Err(damaged(&newest.segment, detail));
+        }
+        let mut names: Vec<u32> = self.used.iter().map(|used| used.segment.name).collect();
+        names.sort_unstable();
+        if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            let detail = "its records stand between those of others".to_owned();
+            return Err(StoreError::Damaged { path: path(twice[0]), detail });
+        }
+        for segment in segments {
+            match names.binary_search(&segment.name) {
+                Ok(_) => drop(self.places.files.insert(segment.name, segment.file)),
+                Err(_) => self.spares.push(segment),
+            }
+        }
+        Ok(self)
+    }
+}
