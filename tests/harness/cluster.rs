@@ -204,6 +204,21 @@ impl Cluster {
             .collect()
     }
 
+    /// Asks until `is_so`, and says for how long. Panics after `limit_ms`, with what each node says
+    /// of itself then.
+    pub fn wait_ms(&self, what: &str, limit_ms: u64, mut is_so: impl FnMut() -> bool) -> u128 {
+        let began = Instant::now();
+        while !is_so() {
+            if began.elapsed() > Duration::from_millis(limit_ms) {
+                let nodes = 1..=self.nodes_count();
+                let statuses: Vec<_> = nodes.map(|node| self.status(node)).collect();
+                panic!("{what}: not in {limit_ms} ms: {statuses:#?}");
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        began.elapsed().as_millis()
+    }
+
     /// Waits until exactly one node says that it leads. Panics after `limit_ms`.
     pub fn wait_for_leader(&self, limit_ms: u64) -> usize {
         self.wait_for_leader_other_than(0, limit_ms)
@@ -211,15 +226,15 @@ impl Cluster {
 
     /// The same, for any node but `past`.
     pub fn wait_for_leader_other_than(&self, past: usize, limit_ms: u64) -> usize {
-        let deadline = Instant::now() + Duration::from_millis(limit_ms);
-        loop {
-            match self.leaders()[..] {
-                [leader] if leader != past => return leader,
-                _ => {}
-            }
-            assert!(Instant::now() < deadline, "no leader other than {past} in {limit_ms} ms");
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        let mut found = None;
+        self.wait_ms(&format!("a leader other than {past}"), limit_ms, || {
+            found = match self.leaders()[..] {
+                [leader] if leader != past => Some(leader),
+                _ => None,
+            };
+            found.is_some()
+        });
+        found.expect("it was waited for")
     }
 
     /// Every node's data directory.
@@ -236,21 +251,15 @@ impl Cluster {
     /// Waits until all nodes, which must all run, have applied the same log to its end. Panics
     /// after `limit_ms`; never happens under load.
     pub fn wait_until_equal(&self, limit_ms: u64) {
-        let deadline = Instant::now() + Duration::from_millis(limit_ms);
-        loop {
+        self.wait_ms("the logs are equal", limit_ms, || {
             let all: Option<Vec<Status>> =
                 (1..=self.nodes_count()).map(|node| self.status(node)).collect();
             let ends = |status: &Status| (status.applied_index, status.last_index);
-            let is_equal = all.as_deref().is_some_and(|all| {
+            all.is_some_and(|all| {
                 let goal = all[0].last_index;
                 all.iter().all(|status| ends(status) == (goal, goal))
-            });
-            if is_equal {
-                return;
-            }
-            assert!(Instant::now() < deadline, "logs differ after {limit_ms} ms: {all:#?}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+            })
+        });
     }
 
     /// Asks every running daemon to end, and waits. Panics if one does not end with status 0.

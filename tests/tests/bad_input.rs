@@ -20,16 +20,6 @@ use quorate_tests::load::Load;
 use quorate_tests::privileged::{DatagramBlock, SmallDisk};
 use quorate_tests::skips::skip;
 
-/// Asks until `is_so`, and says for how long. Panics after `limit_ms`.
-fn wait_ms(what: &str, limit_ms: u64, mut is_so: impl FnMut() -> bool) -> u128 {
-    let began = Instant::now();
-    while !is_so() {
-        assert!(began.elapsed() < Duration::from_millis(limit_ms), "{what}: not in {limit_ms} ms");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    began.elapsed().as_millis()
-}
-
 fn counter(cluster: &Cluster, node: usize, name: &str) -> u64 {
     let counters = cluster.status(node).expect("the node answers").counters;
     counters.into_iter().find(|counter| counter.name == name).expect("it is counted").value
@@ -117,7 +107,7 @@ fn frames_that_are_not_ours_are_refused_with_their_code_and_disturb_nobody() {
         for (name, send) in ways {
             let refused_count = counter(&cluster, leader, name);
             send();
-            wait_ms(code, 5_000, || counter(&cluster, leader, name) == refused_count + 1);
+            cluster.wait_ms(code, 5_000, || counter(&cluster, leader, name) == refused_count + 1);
         }
     }
 
@@ -130,7 +120,7 @@ fn frames_that_are_not_ours_are_refused_with_their_code_and_disturb_nobody() {
             send_and_see_it_closed(at, bytes);
             let ended_ms = began.elapsed().as_millis();
             assert!(ended_ms <= u128::from(limit_ms), "{code} at {at}: after {ended_ms} ms");
-            wait_ms(code, 5_000, || counter(&cluster, leader, name) == refused_count + 1);
+            cluster.wait_ms(code, 5_000, || counter(&cluster, leader, name) == refused_count + 1);
         }
     }
 
@@ -245,7 +235,7 @@ fn a_full_disk_ends_its_node_alone_and_what_it_held_is_whole() {
 
         disk.free();
         cluster.start(node);
-        wait_ms("the node is back", 10_000, || {
+        cluster.wait_ms("the node is back", 10_000, || {
             cluster.status(node).is_some_and(|status| status.leader.is_some())
         });
     }
@@ -275,7 +265,7 @@ fn blocked_datagrams_cost_no_election_and_no_write() {
     let mut cluster = Cluster::of(3).started();
     let leader = cluster.wait_for_leader(10_000);
     let load = Load::start(&cluster.apis(), 2);
-    wait_ms("all reach all over UDP", 10_000, || all_reach_all(&cluster, "udp"));
+    cluster.wait_ms("all reach all over UDP", 10_000, || all_reach_all(&cluster, "udp"));
     let term = cluster.status(leader).expect("the leader answers").term;
     let addresses: Vec<IpAddr> =
         (1..=3).map(|node| cluster.node(node).plan().member().address).collect();
@@ -284,13 +274,15 @@ fn blocked_datagrams_cost_no_election_and_no_write() {
         Ok(block) => block,
         Err(error) => return skip(NAME, &format!("no datagram can be blocked: {error}")),
     };
-    let to_tcp_ms = wait_ms("all reach all over TCP", 10_000, || all_reach_all(&cluster, "tcp"));
+    let to_tcp_ms =
+        cluster.wait_ms("all reach all over TCP", 10_000, || all_reach_all(&cluster, "tcp"));
     // Long enough for gossip to call a member down, and for UDP to be tried again in vain.
     std::thread::sleep(Duration::from_secs(5));
     assert!(all_reach_all(&cluster, "tcp"), "{:#?}", cluster.status(leader));
     let blocked_ms = load.next_acknowledged_ms(BootClock.now().ns, 5_000);
     drop(block);
-    let to_udp_ms = wait_ms("all reach all over UDP", 20_000, || all_reach_all(&cluster, "udp"));
+    let to_udp_ms =
+        cluster.wait_ms("all reach all over UDP", 20_000, || all_reach_all(&cluster, "udp"));
     println!(
         "blocked: all over TCP after {to_tcp_ms} ms, a write took {blocked_ms} ms; open again: all \
          over UDP after {to_udp_ms} ms"

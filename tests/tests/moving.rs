@@ -16,17 +16,6 @@ fn done(cluster: &Cluster, node: usize, arguments: &[&str]) -> Output {
     output
 }
 
-/// Waits until `is_so`. Panics after `limit_ms`.
-fn wait(cluster: &Cluster, what: &str, limit_ms: u64, is_so: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_millis(limit_ms);
-    while !is_so() {
-        let statuses: Vec<_> =
-            (1..=cluster.nodes_count()).map(|node| cluster.status(node)).collect();
-        assert!(Instant::now() < deadline, "{what}: not in {limit_ms} ms: {statuses:#?}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 /// Whether the committed roster, as every node has applied it, names the nodes where they are, and
 /// every node looks for the others there.
 fn roster_names_everyone(cluster: &Cluster) -> bool {
@@ -63,7 +52,7 @@ fn all_nodes_restarted_on_new_addresses_are_the_same_cluster() {
     cluster.start_all();
     let leader = cluster.wait_for_leader(10_000);
     let led_ms = started.elapsed().as_millis();
-    wait(&cluster, "the roster names everyone", 10_000, || roster_names_everyone(&cluster));
+    cluster.wait_ms("the roster names everyone", 10_000, || roster_names_everyone(&cluster));
     println!("a leader after {led_ms} ms, the roster after {} ms", started.elapsed().as_millis());
 
     for (node, before) in (1..).zip(before) {
@@ -104,7 +93,7 @@ fn a_node_moved_alone_is_reached_again_by_those_whose_settings_name_its_old_addr
         cluster.move_alone(moved);
         let started = Instant::now();
         cluster.start(moved);
-        wait(&cluster, "the roster names everyone", 20_000, || roster_names_everyone(&cluster));
+        cluster.wait_ms("the roster names everyone", 20_000, || roster_names_everyone(&cluster));
         println!("n{moved} is found after {} ms", started.elapsed().as_millis());
         load.next_acknowledged_ms(BootClock.now().ns, 10_000);
     }
@@ -115,5 +104,5 @@ fn a_node_moved_alone_is_reached_again_by_those_whose_settings_name_its_old_addr
     // The settings of two nodes still name others where they were before.
     cluster.start_all();
     cluster.wait_for_leader(10_000);
-    wait(&cluster, "all are found again", 20_000, || roster_names_everyone(&cluster));
+    cluster.wait_ms("all are found again", 20_000, || roster_names_everyone(&cluster));
 }

@@ -5,7 +5,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use quorate_core::ports::Clock;
 use quorate_net::BootClock;
@@ -42,11 +42,9 @@ fn killing_the_leader_under_load_loses_nothing() {
         cluster.node(leader).kill();
         waits_ms.push(load.next_acknowledged_ms(killed_ns, 20_000));
         cluster.start(leader);
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while cluster.status(leader).is_none_or(|status| status.leader.is_none()) {
-            assert!(Instant::now() < deadline, "n{leader} found no leader after its restart");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        cluster.wait_ms("it knows a leader after its restart", 10_000, || {
+            cluster.status(leader).is_some_and(|status| status.leader.is_some())
+        });
     }
     let verdict = load.verdict(&mut cluster);
 
