@@ -53,7 +53,10 @@ pub enum WriteError {
         this: NodeId,
     },
     /// Retry is safe.
-    #[error("Q1007 leadership is being handed over; nothing was written; retry in a moment")]
+    #[error(
+        "Q1007 the elected node hands over or has lost its quorum; nothing was written; \
+         retry in a moment"
+    )]
     HandingOver,
 }
 

@@ -34,7 +34,7 @@ pub struct Status {
     pub term: String,
     /// Its part in that term.
     pub role: RaftRole,
-    /// Who leads, as far as the node knows.
+    /// Who leads, as far as the node knows; see [`Status::has_leader`] if it is the node itself.
     pub leader: Option<NodeId>,
     /// Whether the node may act at this moment, by its clock.
     pub acting: bool,
@@ -60,6 +60,14 @@ pub struct Status {
     pub queues: Vec<Figure>,
     /// What was counted since the node started, such as `elections` and `snapshots_written`.
     pub counters: Vec<Figure>,
+}
+
+impl Status {
+    /// Whether somebody leads, as far as the node knows. That it won an election itself is not
+    /// enough: one that has lost its quorum stays elected, and may not act.
+    pub fn has_leader(&self) -> bool {
+        self.leader.is_some_and(|leader| leader != self.node || self.acting)
+    }
 }
 
 /// What a node knows of one member.

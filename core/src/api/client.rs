@@ -38,7 +38,7 @@ pub enum ClientError {
     Refused(Problem),
     /// Retry is safe.
     #[error(
-        "Q1611 nobody answered within {waited_ms} ms ({last}); nothing was written; \
+        "Q1611 nobody answered within {waited_ms} ms ({last}); nothing was changed; \
          check that a node runs there"
     )]
     Unreachable {

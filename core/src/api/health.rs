@@ -50,7 +50,7 @@ fn readiness(status: Option<&Status>) -> [(&'static str, bool); 3] {
     [
         ("node", status.is_some()),
         ("membership", status.is_some_and(is_member)),
-        ("leader", status.is_some_and(|status| status.leader.is_some())),
+        ("leader", status.is_some_and(Status::has_leader)),
     ]
 }
 

@@ -65,7 +65,7 @@ impl Collector for Scrape {
         let count = |length: usize| length as u64;
         let gauges = [
             ("acting", "Whether this node may act as leader", u64::from(self.acting)),
-            ("has_leader", "Whether a leader is known", u64::from(status.leader.is_some())),
+            ("has_leader", "Whether a leader is known", u64::from(status.has_leader())),
             ("commit_index", "Highest committed index known", status.commit_index.0),
             ("applied_index", "Highest index executed", status.applied_index.0),
             ("last_index", "End of the log", status.last_index.0),
