@@ -50,23 +50,29 @@ impl Nodes {
     }
 
     /// Every key that begins with `prefix`, in byte order, page by page. Keys written meanwhile
-    /// may be in it or not; each page is linearizable unless `how` says otherwise.
+    /// may be in it or not; each page is linearizable unless `how` says otherwise. Index and age
+    /// are those of the oldest page.
     pub async fn list(
         &mut self,
         prefix: &str,
         keys_only: bool,
         how: Consistency,
-    ) -> Result<Vec<KeyBody>, ClientError> {
+    ) -> Result<Answered<Vec<KeyBody>>, ClientError> {
         let mut of = ListOf { prefix: prefix.to_owned(), keys_only, ..ListOf::default() };
+        let first = self.client.list(&of, how).await?;
+        let Answered { value: mut page, mut index, leader, mut age_ms } = first;
         let mut keys: Vec<KeyBody> = Vec::new();
         loop {
-            let page = self.client.list(&of, how).await?.value;
             let is_empty = page.keys.is_empty();
             keys.extend(page.keys);
             if !page.has_more || is_empty {
-                return Ok(keys);
+                return Ok(Answered { value: keys, index, leader, age_ms });
             }
             of.after = keys.last().map(|last| last.key.clone());
+            let next = self.client.list(&of, how).await?;
+            // Another node may have answered, and have applied less.
+            (index, age_ms) = (index.min(next.index), age_ms.max(next.age_ms));
+            page = next.value;
         }
     }
 
@@ -104,7 +110,7 @@ impl Nodes {
 pub fn exit_of(error: &ClientError) -> Exit {
     match error {
         ClientError::Refused(problem) => match problem.code.as_str() {
-            "Q1003" | "Q1012" => Exit::NoLeader,
+            "Q1001" | "Q1003" | "Q1007" | "Q1011" | "Q1012" => Exit::NoLeader,
             "Q1105" => Exit::Conflict,
             "Q1106" => Exit::NotFound,
             code if code.starts_with("Q11") => Exit::Usage,
@@ -178,6 +184,8 @@ mod tests {
     fn the_exit_code_of_an_error_follows_from_its_code() {
         let refused = |text: &str| exit_of(&ClientError::Refused(Problem::of(text)));
         assert_eq!(refused("Q1003 a; b; c"), Exit::NoLeader);
+        assert_eq!(refused("Q1007 a; b; c"), Exit::NoLeader);
+        assert_eq!(refused("Q1011 a; b; c"), Exit::NoLeader);
         assert_eq!(refused("Q1105 a; b; c"), Exit::Conflict);
         assert_eq!(refused("Q1106 a; b; c"), Exit::NotFound);
         assert_eq!(refused("Q1102 a; b; c"), Exit::Usage);

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::cli::NodesArguments;
 use crate::exit::Exit;
+use crate::kv::{self, KvError};
 use crate::nodes::{Nodes, exit_of};
 
 #[derive(Serialize)]
@@ -25,16 +26,10 @@ pub fn run(nodes: &NodesArguments, json: bool) -> Exit {
         }
     };
     match asked {
-        Ok(status) => {
-            let exit = exit_for(&status);
-            if json {
-                let output = StatusOutput { version: 1, status };
-                println!("{}", serde_json::to_string(&output).expect("a status has string keys"));
-            } else {
-                print!("{}", table(&status));
-            }
-            exit
-        }
+        Ok(status) => print(status, json).unwrap_or_else(|error| {
+            eprintln!("{error}");
+            Exit::Failed
+        }),
         Err(error) => {
             eprintln!("{error}");
             exit_of(&error)
@@ -42,8 +37,18 @@ pub fn run(nodes: &NodesArguments, json: bool) -> Exit {
     }
 }
 
+fn print(status: Status, json: bool) -> Result<Exit, KvError> {
+    let exit = exit_for(&status);
+    if json {
+        kv::print_json(&StatusOutput { version: 1, status })?;
+    } else {
+        kv::print(table(&status).as_bytes())?;
+    }
+    Ok(exit)
+}
+
 fn exit_for(status: &Status) -> Exit {
-    if status.leader.is_none() {
+    if !status.has_leader() {
         return Exit::NoLeader;
     }
     let is_well = |member: &MemberStatus| {
@@ -58,7 +63,11 @@ fn exit_for(status: &Status) -> Exit {
 }
 
 fn table(status: &Status) -> String {
-    let leader = status.leader.map_or("none".to_owned(), |leader| leader.to_string());
+    let leader = match status.leader {
+        Some(leader) if status.has_leader() => leader.to_string(),
+        Some(elected) => format!("none ({elected} is elected and may not act)"),
+        None => "none".to_owned(),
+    };
     let age = status.leader_age_ms.map_or("never heard".to_owned(), |age| format!("{age} ms ago"));
     let mut text = format!(
         "cluster  {} ({})\nasked    {} {}, {:?}, term {}\nleader   {leader}, heard {age}\n\

@@ -74,7 +74,7 @@ pub fn read_ledgers(paths: &[PathBuf]) -> Result<Vec<Operation>, DemoError> {
 
 /// Everything as one node shows it.
 pub async fn through(nodes: &mut Nodes, name: &str, how: Consistency) -> Result<Source, DemoError> {
-    let keys = nodes.list("", false, how).await?;
+    let keys = nodes.list("", false, how).await?.value;
     let shown = |key: KeyBody| {
         let value_hash = ValueHash::of(&key.value.unwrap_or_default());
         (key.key, Shown { value_hash, modify_index: key.modify_index })

@@ -108,10 +108,19 @@ pub enum DemoError {
 pub fn run(arguments: &DemoArguments) -> Exit {
     let shown = quorate_net::block_on(interruptible(arguments));
     match shown.map_err(DemoError::from).flatten() {
-        Ok(report) => {
-            report.print(arguments.json);
-            if report.is_good() { Exit::Good } else { Exit::Failed }
-        }
+        Ok(report) => match report.print(arguments.json) {
+            Ok(printed) => {
+                if report.is_good() {
+                    printed
+                } else {
+                    Exit::Failed
+                }
+            }
+            Err(error) => {
+                eprintln!("{error}");
+                Exit::Failed
+            }
+        },
         Err(error) => {
             eprintln!("{error}");
             match error {

@@ -5,6 +5,9 @@ use std::time::Instant;
 use quorate_core::history::register::Verdict;
 use serde_json::{Map, Value, json};
 
+use crate::exit::Exit;
+use crate::kv::{self, KvError};
+
 /// Findings that are printed; more are counted.
 const FINDINGS_COUNT_MAX: usize = 20;
 
@@ -71,18 +74,14 @@ impl Report {
         self.findings.is_empty()
     }
 
-    pub(super) fn print(&self, json: bool) {
+    pub(super) fn print(&self, json: bool) -> Result<Exit, KvError> {
         for finding in self.findings.iter().take(FINDINGS_COUNT_MAX) {
             eprintln!("WRONG  {finding}");
         }
         if self.findings.len() > FINDINGS_COUNT_MAX {
             eprintln!("WRONG  and {} more", self.findings.len() - FINDINGS_COUNT_MAX);
         }
-        if json {
-            println!("{}", self.json());
-        } else {
-            print!("{}", self.table());
-        }
+        if json { kv::print_json(&self.json()) } else { kv::print(self.table().as_bytes()) }
     }
 
     fn json(&self) -> Value {

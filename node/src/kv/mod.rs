@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use clap::{Args, Subcommand};
 use quorate_core::api::{Answered, ClientError, WriteBody};
-use quorate_core::key_value::KeyValueError;
+use quorate_core::key_value::{KeyValueError, VALUE_SIZE_BYTES_MAX};
 use quorate_core::replication::Consistency;
 use serde::Serialize;
 
@@ -221,7 +221,7 @@ struct GetOutput<'a> {
 
 async fn get(key: &str, read: ReadArguments, mut nodes: Nodes) -> Result<Exit, KvError> {
     let answered = nodes.get(key, read.consistency()).await?;
-    let Some(got) = answered.value else {
+    let Some(got) = &answered.value else {
         eprintln!("{}", KeyValueError::NoSuchKey { key: key.to_owned() });
         return Ok(Exit::NotFound);
     };
@@ -237,16 +237,23 @@ async fn get(key: &str, read: ReadArguments, mut nodes: Nodes) -> Result<Exit, K
             age_ms: answered.age_ms,
         });
     }
+    print_age(&answered);
+    print(&got.value)
+}
+
+/// Says to people how old a stale answer may be.
+fn print_age<T>(answered: &Answered<T>) {
     if let Some(age_ms) = answered.age_ms {
         eprintln!("stale: at log index {}, up to {age_ms} ms old", answered.index);
     }
-    print(&got.value)
 }
 
 #[derive(Serialize)]
 struct ListOutput<'a> {
     version: u32,
     keys: Vec<ListedOutput<'a>>,
+    index: u64,
+    age_ms: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -257,18 +264,19 @@ struct ListedOutput<'a> {
 }
 
 async fn list(prefix: &str, read: ReadArguments, mut nodes: Nodes) -> Result<Exit, KvError> {
-    let keys = nodes.list(prefix, true, read.consistency()).await?;
+    let answered = nodes.list(prefix, true, read.consistency()).await?;
+    let keys = answered.value.iter();
     if !read.json {
-        return print(
-            keys.iter().map(|key| format!("{}\n", key.key)).collect::<String>().as_bytes(),
-        );
+        print_age(&answered);
+        return print(keys.map(|key| format!("{}\n", key.key)).collect::<String>().as_bytes());
     }
-    let listed = keys.iter().map(|key| ListedOutput {
+    let listed = keys.map(|key| ListedOutput {
         key: &key.key,
         create_index: key.create_index,
         modify_index: key.modify_index,
     });
-    print_json(&ListOutput { version: 1, keys: listed.collect() })
+    let (index, age_ms) = (answered.index.0, answered.age_ms);
+    print_json(&ListOutput { version: 1, keys: listed.collect(), index, age_ms })
 }
 
 fn print_written(written: &Answered<WriteBody>) -> Result<Exit, KvError> {
@@ -277,13 +285,20 @@ fn print_written(written: &Answered<WriteBody>) -> Result<Exit, KvError> {
     Ok(Exit::Good)
 }
 
+/// The value that the argument is, or stands for. One that no node would take is refused here: a
+/// node hangs up on whoever goes on sending, and then nothing is known of the outcome.
 fn value_of(argument: OsString) -> Result<Bytes, KvError> {
-    if argument != "-" {
-        return Ok(Bytes::from(argument.into_encoded_bytes()));
-    }
     let mut value = Vec::new();
-    let read = io::stdin().lock().read_to_end(&mut value);
-    read.map_err(|cause| KvError::File { what: "standard input".to_owned(), cause })?;
+    if argument == "-" {
+        let read = io::stdin().lock().read_to_end(&mut value);
+        read.map_err(|cause| KvError::File { what: "standard input".to_owned(), cause })?;
+    } else {
+        value = argument.into_encoded_bytes();
+    }
+    let size_bytes = value.len() as u64;
+    if value.len() > VALUE_SIZE_BYTES_MAX {
+        return Err(KeyValueError::ValueTooLarge { size_bytes }.into());
+    }
     Ok(Bytes::from(value))
 }
 
@@ -294,7 +309,8 @@ pub(crate) fn print_json<T: Serialize>(value: &T) -> Result<Exit, KvError> {
     print(&line)
 }
 
-fn print(bytes: &[u8]) -> Result<Exit, KvError> {
+/// Prints bytes as they are. A standard output that takes none is an error with a code.
+pub(crate) fn print(bytes: &[u8]) -> Result<Exit, KvError> {
     let written = io::stdout().lock().write_all(bytes).and_then(|()| io::stdout().flush());
     written.map_err(|cause| KvError::File { what: "standard output".to_owned(), cause })?;
     Ok(Exit::Good)

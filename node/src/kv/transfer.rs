@@ -87,7 +87,7 @@ impl Import<'_> {
 pub async fn export(directory: &Path, prefix: &str, mut nodes: Nodes) -> Result<Exit, KvError> {
     std::fs::create_dir_all(directory)
         .map_err(|cause| KvError::File { what: directory.display().to_string(), cause })?;
-    let keys = nodes.list(prefix, true, Consistency::Linearizable).await?;
+    let keys = nodes.list(prefix, true, Consistency::Linearizable).await?.value;
     let progress = Progress::of(keys.len());
     let mut skipped = Vec::new();
     let mut written_count = 0;
