@@ -43,6 +43,11 @@ impl Block {
         self.address(0)
     }
 
+    /// What its addresses begin with, as in `127.100.0`.
+    pub fn name(&self) -> String {
+        format!("127.{}.{}", self.second, self.third)
+    }
+
     /// The address of node number `node`, from 1.
     ///
     /// Panics above 15: the addresses from 16 on are those of the links.
