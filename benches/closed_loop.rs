@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use quorate_core::replication::Consistency;
 use quorate_node::nodes::Nodes;
+use quorate_tests::percentiles::percentile;
 use quorate_tests::processes::cpu_seconds_of_all;
 use tokio::task::JoinSet;
 
@@ -111,12 +112,14 @@ pub fn run(
     let requests_count: usize = seen.iter().map(|seen| seen.requests_count).sum();
     let mut took: Vec<Duration> = seen.into_iter().flat_map(|seen| seen.took).collect();
     took.sort_unstable();
-    let last = took.len().checked_sub(1).ok_or(io::ErrorKind::TimedOut)?;
-    let percentile_ms = |percent: usize| took[last * percent / 100].as_secs_f64() * 1_000.0;
+    let percentile_ms = |percent| {
+        let took = percentile(&took, percent, 100).ok_or(io::ErrorKind::TimedOut)?;
+        Ok::<_, io::Error>(took.as_secs_f64() * 1_000.0)
+    };
     Ok(Measured {
         per_second: took.len() as f64 / MEASURED.as_secs_f64(),
-        p50_ms: percentile_ms(50),
-        p99_ms: percentile_ms(99),
+        p50_ms: percentile_ms(50)?,
+        p99_ms: percentile_ms(99)?,
         cpu_seconds_per_1000: cpu / requests_count as f64 * 1_000.0,
     })
 }

@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod contracts;
 pub mod links;
 pub mod load;
+pub mod percentiles;
 pub mod privileged;
 pub mod processes;
 pub mod skips;

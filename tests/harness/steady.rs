@@ -26,6 +26,8 @@ use quorate_node::demo::writer;
 use quorate_node::nodes::Nodes;
 use tokio::task::JoinSet;
 
+use crate::percentiles::Latencies;
+
 /// Keys of each client.
 const KEYS_COUNT: u64 = 16;
 const VALUE_SIZE_BYTES: usize = 256;
@@ -144,60 +146,10 @@ fn value(client: usize, number: u64) -> Bytes {
     Bytes::from(word.repeat(VALUE_SIZE_BYTES / word.len()))
 }
 
-/// How long many requests took, to a tenth of a millisecond, in memory of a fixed size.
-#[derive(Debug)]
-pub struct Latencies {
-    /// At each place the number of requests that took so many steps; the last one holds the rest.
-    counts: Vec<u64>,
-}
-
-const STEP_US: u128 = 100;
-const STEPS_COUNT: usize = 100_000;
-
-impl Default for Latencies {
-    fn default() -> Latencies {
-        Latencies { counts: vec![0; STEPS_COUNT] }
-    }
-}
-
-impl Latencies {
-    fn note(&mut self, took: Duration) {
-        let step = usize::try_from(took.as_micros() / STEP_US).unwrap_or(usize::MAX);
-        self.counts[step.min(STEPS_COUNT - 1)] += 1;
-    }
-
-    /// In milliseconds, rounded up to a step: `part` of `of` requests took no longer. 0 if there
-    /// were none; 10 s stands for anything above.
-    pub fn percentile_ms(&self, part: u64, of: u64) -> f64 {
-        let all: u64 = self.counts.iter().sum();
-        let wanted = (all * part).div_ceil(of);
-        let mut passed = 0;
-        let reached = self.counts.iter().position(|count| {
-            passed += count;
-            passed >= wanted
-        });
-        match reached {
-            Some(step) if all > 0 => (step + 1) as f64 * STEP_US as f64 / 1_000.0,
-            _ => 0.0,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use quorate_core::history::OperationKind;
-
-    #[test]
-    fn percentiles_are_those_of_the_sorted_list() {
-        let mut latencies = Latencies::default();
-        assert_eq!(latencies.percentile_ms(99, 100), 0.0);
-        (1..=100).rev().for_each(|ms| latencies.note(Duration::from_micros(ms * 1_000 - 50)));
-        assert_eq!(latencies.percentile_ms(50, 100), 50.0);
-        assert_eq!(latencies.percentile_ms(99, 100), 99.0);
-        latencies.note(Duration::from_secs(3_600));
-        assert_eq!(latencies.percentile_ms(1_000, 1_000), 10_000.0);
-    }
 
     #[test]
     fn of_each_key_the_last_acknowledged_write_and_later_unknown_ones_are_kept() {
