@@ -1,6 +1,6 @@
 //! The life of a leader as tables: time in milliseconds, input, effects as text.
 //!
-//! The law behind the tables, at most one node may act, is in `model.rs`.
+//! The law behind the tables, at most one node may act, is in `model/`.
 
 use super::record::LeadershipRecords;
 use super::state::{Effect, Input, Leader};

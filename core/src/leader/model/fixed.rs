@@ -1,8 +1,5 @@
-//! The law of leadership, checked on a small model of voters, clocks and the log.
-//!
-//! Several [`Leader`]s, each with a clock of its own rate, among voters that grant terms at any
-//! moment, even right after they heard a leader, and truthfully report the age of its last frame.
-//! Every message between consensus and a leader may come as late as the run likes.
+//! The law among voters that stay: they grant terms at any moment, even right after they heard a
+//! leader, and truthfully report the age of its last frame.
 //!
 //! Read next: [`Op`], then the property at the end.
 
@@ -11,18 +8,14 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
-use super::record::LeadershipRecords;
-use super::state::{Effect, Input, Leader};
-use super::{Leadership, Record, RecordApplied};
-use crate::config::ClusterSettings;
+use super::{clock, fresh_leader, id};
 use crate::heartbeat::Paused;
 use crate::ids::{Generation, LogIndex, NodeId, Term};
+use crate::leader::record::LeadershipRecords;
+use crate::leader::state::{Effect, Input, Leader};
+use crate::leader::{Leadership, Record, RecordApplied};
 use crate::ports::Now;
 use crate::replication::{ConsensusReport, Progress, QuorumAcked, RaftRole};
-
-/// Wide, so that runs often end up between a lease and a lease with drift.
-const DRIFT_PERCENT: u64 = 20;
-const LEASE_MS: u64 = 100;
 
 /// What happens next. Nodes count from 0; in `reached`, bit i stands for node i.
 #[derive(Clone, Debug)]
@@ -87,17 +80,6 @@ struct World {
     acted: Vec<NodeId>,
 }
 
-fn id(node: usize) -> NodeId {
-    NodeId(node as u64 + 1)
-}
-
-fn fresh_leader(node: usize, now: Now) -> Leader {
-    let mut settings = ClusterSettings::of(Vec::new());
-    settings.lease_ms = LEASE_MS;
-    settings.clock_drift_percent_max = DRIFT_PERCENT;
-    Leader::new(id(node), settings, now)
-}
-
 impl World {
     fn new(fast: &[bool]) -> World {
         let machine = |(node, is_fast): (usize, &bool)| Machine {
@@ -120,10 +102,8 @@ impl World {
         }
     }
 
-    /// Each node's clock has its own start, and one of the two extreme rates.
     fn now(&self, node: usize) -> Now {
-        let percent = if self.machines[node].is_fast { 100 + DRIFT_PERCENT } else { 100 };
-        Now { ns: self.true_ms * 10_000 * percent }.plus_ms(node as u64 * 7_777)
+        clock(self.true_ms, node, self.machines[node].is_fast)
     }
 
     fn is_quorum(&self, nodes: &[usize]) -> bool {
