@@ -120,6 +120,7 @@ impl Bench {
     async fn acting() -> Bench {
         let mut bench = Bench::begin();
         bench.report(5, RaftRole::Elected, N1).await;
+        bench.ack(0).await;
         assert_eq!(bench.orders.recv().await.as_deref(), Some("acting 0.5"));
         let record = Record::Acting {
             token: FencingToken(term(5)),
@@ -129,7 +130,6 @@ impl Bench {
             stop_ms: 5_000,
         };
         bench.apply(record).await;
-        bench.ack(0).await;
         bench
     }
 

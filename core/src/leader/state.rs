@@ -115,9 +115,9 @@ pub enum Effect {
 pub enum Right {
     /// Not elected.
     None,
-    /// Somebody may still act on the last record.
+    /// Somebody may still act on the last record, or no quorum has confirmed this node yet.
     Waiting {
-        /// When nobody can any more.
+        /// When nobody can act on that record any more.
         until: Now,
     },
     /// Its `Acting` record is proposed, not applied.
@@ -299,7 +299,8 @@ impl Leader {
     fn pass_time(&mut self, now: Now, out: &mut Vec<Effect>) {
         match self.right {
             Right::Waiting { until: due } | Right::Proposed { again_at: due } => {
-                if now >= due {
+                // Consensus takes nothing from an elected node that no quorum has confirmed yet.
+                if now >= due && now < self.lease_end() {
                     out.push(Effect::Propose(self.acting_record()));
                     self.right = Right::Proposed { again_at: now.plus_ms(self.patience_ms()) };
                 }
@@ -417,8 +418,11 @@ impl Leader {
 
     fn next_due(&self, now: Now) -> Option<Now> {
         let by_right = match self.right {
-            Right::Waiting { until } | Right::Settling { until } => Some(until),
-            Right::Proposed { again_at } => Some(again_at),
+            // What is past waits for a quorum, whose word is an input.
+            Right::Waiting { until: due } | Right::Proposed { again_at: due } => {
+                Some(due).filter(|due| *due > now)
+            }
+            Right::Settling { until } => Some(until),
             Right::Acting if now < self.lease_end() => Some(self.lease_end()),
             Right::Acting => Some(self.guard_end()),
             Right::None | Right::Over => None,

@@ -342,8 +342,12 @@ impl World {
     }
 
     fn append_proposed(&mut self, node: usize) {
-        for record in std::mem::take(&mut self.machines[node].proposed) {
-            self.machines[node].peer.propose(Fact::Record(record));
+        let now = self.now(node);
+        let machine = &mut self.machines[node];
+        let proposed = std::mem::take(&mut machine.proposed);
+        // Before a quorum has confirmed its leader, consensus takes nothing.
+        if machine.peer.quorum_acked_at(now, self.rules).is_some() {
+            proposed.into_iter().for_each(|record| machine.peer.propose(Fact::Record(record)));
         }
         self.note(node);
     }
