@@ -1,19 +1,31 @@
 //! The first node stands still while two more become voters.
 
 use crate::cluster::{Cluster, Report, Workload};
+use crate::world::LinkSettings;
 
 /// How many milliseconds after its begin a promotion may be met: all of its steps are.
-const MOMENTS_COUNT: u64 = 40;
+const MOMENTS_COUNT: u64 = 13;
 
 /// Alone, a node needs nobody to confirm its lease. It freezes at some moment of the change that
 /// ends this: the others may elect one of themselves as soon as they are a majority, and nothing
-/// that the frozen node has promised itself may last so long. Forty seeds in a row try all moments.
+/// that the frozen node has promised itself may last so long. Thirteen seeds in a row try all
+/// moments.
+///
+/// What consensus reports gathers for some milliseconds after a write. With one just before, and
+/// fast links and disks, the change may be through while the leader in the frozen node has not
+/// heard of it: with a lease without end, about one run in ten shows two that act.
 pub(super) fn the_first_node_freezes_while_the_cluster_grows(seed: u64) -> Report {
     let mut cluster = Cluster::of(3).tune(|shared| shared.founders_count = Some(1)).seed(seed);
     let blue = cluster.write("colour", "blue").via("n1").acked_within_ms(2_000);
     cluster.start_writers(Workload::default());
     let joined = [cluster.add_member("n2"), cluster.add_member("n3")];
 
+    let fast = LinkSettings { latency_us_min: 20, latency_us_max: 60, ..LinkSettings::default() };
+    cluster.world().set_links(fast);
+    for name in cluster.names() {
+        cluster.world().set_disk_latency(cluster.machine(&name), 0, 0);
+    }
+    cluster.write("size", "small").via("n1").acked_within_ms(2_000);
     cluster.promote_for_ms(&joined, seed % MOMENTS_COUNT);
     cluster.freeze(&["n1"]);
     cluster.run_for_ms(3_000);
