@@ -37,12 +37,13 @@ use super::tail::{Opened, Tail};
 use super::{StoreError, StoredEntry, snapshots};
 use crate::ports::{Blocks, Disk, OpenHow};
 
-/// Size of a segment. A group that is larger makes the segment that it begins larger.
-pub(super) const SEGMENT_SIZE_BYTES: usize = 4 << 20;
+/// Size of a segment. A group that is larger makes the segment that it begins larger. Small, because
+/// a start reads whole segments, and the allocator keeps the memory for them.
+pub(super) const SEGMENT_SIZE_BYTES: usize = 1 << 20;
 const FIRST_NAME: u32 = 1;
 const FIRST_NUMBER: u64 = 1;
 /// Records that are made durable together, in bytes, not counting the last of them.
-const GROUP_SIZE_BYTES_MAX: usize = 1 << 20;
+const GROUP_SIZE_BYTES_MAX: usize = 256 << 10;
 
 /// A segment that counts.
 #[derive(Debug)]

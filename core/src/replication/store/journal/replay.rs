@@ -34,15 +34,16 @@ pub(super) struct Replayed {
 ///
 /// `synced` is the number of the group that is known to have been durable, if any is.
 pub(super) fn replay(segments: Vec<Segment>, synced: Option<u64>) -> Result<Replayed, StoreError> {
-    let survey = Survey::of(&segments)?;
+    // One buffer for all: the memory of many large ones would stay with the process.
+    let mut bytes = Vec::new();
+    let survey = Survey::of(&segments, &mut bytes)?;
     survey.check(&segments, synced)?;
     let floor = survey.floor.unwrap_or(0);
     let mut replayed = Replayed::default();
-    let mut bytes = Vec::new();
     for (position, group) in survey.groups.range(floor..).map(|(_, found)| found) {
         let segment = &segments[*position];
         if replayed.used.back().is_none_or(|used| used.segment.name != segment.name) {
-            bytes = read(segment)?;
+            read(segment, &mut bytes)?;
             let segment = segment.clone();
             replayed.used.push_back(Used { segment, first_number: group.number });
         }
@@ -52,8 +53,8 @@ pub(super) fn replay(segments: Vec<Segment>, synced: Option<u64>) -> Result<Repl
     replayed.finish(segments)
 }
 
-fn read(segment: &Segment) -> Result<Vec<u8>, StoreError> {
-    segment.read().map_err(|error| StoreError::reading(path(segment.name), error))
+fn read(segment: &Segment, bytes: &mut Vec<u8>) -> Result<(), StoreError> {
+    segment.read_into(bytes).map_err(|error| StoreError::reading(path(segment.name), error))
 }
 
 fn damaged(segment: &Segment, detail: String) -> StoreError {
@@ -70,11 +71,11 @@ struct Survey {
 }
 
 impl Survey {
-    fn of(segments: &[Segment]) -> Result<Survey, StoreError> {
+    fn of(segments: &[Segment], bytes: &mut Vec<u8>) -> Result<Survey, StoreError> {
         let mut survey = Survey::default();
         for (position, segment) in segments.iter().enumerate() {
-            let bytes = read(segment)?;
-            for group in format::groups(&bytes) {
+            read(segment, bytes)?;
+            for group in format::groups(bytes) {
                 survey.floor =
                     survey.floor.max(format::floor(group.number, &bytes[group.records.clone()]));
                 survey.groups.insert(group.number, (position, group));

@@ -44,11 +44,10 @@ impl Segment {
         Segment::open(disk, name)
     }
 
-    /// The whole content.
-    pub(super) fn read(&self) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; self.file.len()? as usize];
-        self.file.read_at(0, &mut bytes)?;
-        Ok(bytes)
+    /// The whole content, in place of what is in `bytes`.
+    pub(super) fn read_into(&self, bytes: &mut Vec<u8>) -> io::Result<()> {
+        bytes.resize(self.file.len()? as usize, 0);
+        self.file.read_at(0, bytes)
     }
 }
 
