@@ -13,7 +13,7 @@ use crate::config::Settings;
 use crate::link::Link;
 use crate::ports::{Env, Listener, enter_clock};
 use crate::replication::machine::StateMachine;
-use crate::replication::{Applied, LogStore, SnapshotStore};
+use crate::replication::{Applied, LogStore, SnapshotStore, check_fits};
 
 /// What a node has in hand before anything runs.
 pub(super) struct Opened {
@@ -38,13 +38,7 @@ pub async fn start(
     settings.validate()?;
     enter_clock(&env.clock);
     let own = identity::load(&env, &settings)?;
-    let log = LogStore::open(env.disk.clone()).await?;
-    let snapshots = SnapshotStore::open(env.disk.clone()).await?;
-    let mut applied = Applied::new(machine);
-    if let Some((meta, bytes)) = snapshots.newest().await? {
-        let restored = applied.restore(meta, &bytes);
-        restored.map_err(|error| StartError::Snapshot { detail: error.to_string() })?;
-    }
+    let (log, snapshots, applied) = open_store(&env, machine).await?;
     let (_, member) = settings.this_member().expect("settings were validated");
     let consensus = listen(&env, member.consensus()).await?;
     let membership = member.membership();
@@ -54,6 +48,24 @@ pub async fn start(
         false => None,
     };
     wire::run(env, settings, Opened { own, log, snapshots, applied, consensus, link, api }).await
+}
+
+/// The log, the snapshots, and the state as of the newest of them.
+async fn open_store(
+    env: &Env,
+    machine: Box<dyn StateMachine>,
+) -> Result<(LogStore, SnapshotStore, Applied), StartError> {
+    let mut salt = [0; 8];
+    env.entropy.fill("journal", &mut salt);
+    let log = LogStore::open(env.disk.clone(), u64::from_be_bytes(salt)).await?;
+    let snapshots = SnapshotStore::open(env.disk.clone()).await?;
+    let mut applied = Applied::new(machine);
+    if let Some((meta, bytes)) = snapshots.newest().await? {
+        let restored = applied.restore(meta, &bytes);
+        restored.map_err(|error| StartError::Snapshot { detail: error.to_string() })?;
+    }
+    check_fits(&log, applied.index())?;
+    Ok((log, snapshots, applied))
 }
 
 async fn listen(env: &Env, at: SocketAddr) -> Result<Box<dyn Listener>, StartError> {

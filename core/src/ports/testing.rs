@@ -146,7 +146,17 @@ impl MemoryDisk {
         }
     }
 
-    fn blocks(&self, file: &File) -> Box<dyn Blocks> {
+    /// Takes un-synced bytes for durable, which they are not, as Linux does after a failed sync:
+    /// readers see them, later syncs leave them alone.
+    pub(crate) fn forget_unsynced(&self) {
+        for file in self.files.lock().unwrap().values() {
+            file.lock().unwrap().unsynced.clear();
+        }
+    }
+
+    /// What is shown is durable from here on, as the port promises.
+    fn opened(&self, file: &File) -> Box<dyn Blocks> {
+        file.lock().unwrap().sync();
         Box::new(MemoryBlocks { file: file.clone(), faults: self.faults.clone() })
     }
 
@@ -173,10 +183,10 @@ impl Disk for MemoryDisk {
         let mut files = self.files.lock().unwrap();
         match how {
             OpenHow::Existing => match files.get(path) {
-                Some(file) => Ok(self.blocks(file)),
+                Some(file) => Ok(self.opened(file)),
                 None => Err(io::ErrorKind::NotFound.into()),
             },
-            OpenHow::CreateIfMissing => Ok(self.blocks(files.entry(path.to_owned()).or_default())),
+            OpenHow::CreateIfMissing => Ok(self.opened(files.entry(path.to_owned()).or_default())),
         }
     }
 

@@ -162,7 +162,8 @@ impl Applied {
     }
 
     fn advance(&mut self, id: LogId) {
-        assert!(id.index > self.index(), "entry {} was applied before", id.index);
+        let next = self.index().0 + 1;
+        assert!(id.index.0 == next, "entry {} is applied where {next} should be", id.index);
         self.meta.last = Some(id);
     }
 

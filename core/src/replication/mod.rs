@@ -35,7 +35,7 @@ pub(crate) use consensus::{
 };
 pub(crate) use handlers::{AskReadIndex, Stop, Write};
 pub(crate) use parts::{Parts, Reports};
-pub(crate) use store::{LogStore, SnapshotStore};
+pub(crate) use store::{LogStore, SnapshotStore, check_fits};
 pub use store::{StoreError, is_panic_guarded};
 pub(crate) use work::{PendingWrite, Tasks, outcome};
 

@@ -5,9 +5,10 @@
 //! an operator with a directory from a dead machine.
 //!
 //! Invariants
-//! - Reading appends, votes and compacts nothing. (Opening a store that was not closed repairs it,
-//!   as its node would at its next start.)
-//! - Rewriting leaves every entry its name and the log its length: what it makes is a store that no
+//! - Reading appends, votes and compacts nothing. (Opening repairs snapshots that were not closed and
+//!   writes the newest records of the log once more, as the node would at its next start.)
+//! - Rewriting leaves every entry its name and the log its length, unless a crash ends it half-way,
+//!   which leaves a shorter log: what it makes is a store that no
 //!   checksum tells from an honest one. Only a comparison with ledgers or other stores does.
 //! - The whole durable log is applied, also past the last entry that the node knew to be
 //!   committed: it notes that only now and then. So a node that ended while it was behind, or led
@@ -20,7 +21,7 @@ use bytes::Bytes;
 
 use super::Applied;
 use super::machine::StateMachine;
-use super::store::{LogStore, SnapshotStore, StoreError, StoredEntry, StoredPayload};
+use super::store::{LogStore, SnapshotStore, StoreError, StoredEntry, StoredPayload, check_fits};
 use crate::codec::{CodecError, Entry, EntryKind};
 use crate::ids::LogIndex;
 use crate::ports::Disk;
@@ -64,12 +65,13 @@ pub async fn read(
     disk: Arc<dyn Disk>,
     machine: Box<dyn StateMachine>,
 ) -> Result<Offline, OfflineError> {
-    let log = LogStore::open(disk.clone()).await?;
+    let log = LogStore::open_existing(disk.clone()).await?;
     let snapshots = SnapshotStore::open(disk).await?;
     let mut applied = Applied::new(machine);
     if let Some((meta, bytes)) = snapshots.newest().await? {
         applied.restore(meta, &bytes)?;
     }
+    check_fits(&log, applied.index())?;
     loop {
         let next = applied.index().0 + 1;
         let entries = log.read(next, next + CHUNK_ENTRIES_COUNT).await?;
@@ -107,7 +109,7 @@ pub async fn rewrite(
     disk: Arc<dyn Disk>,
     mut rewrite: impl FnMut(LogIndex, &Bytes) -> Rewritten,
 ) -> Result<usize, OfflineError> {
-    let log = LogStore::open(disk).await?;
+    let log = LogStore::open_existing(disk).await?;
     let mut before = log.state().purged;
     let mut next = before.map_or(0, |id| id.index.0) + 1;
     // The first entry that is another, and all that follow it: they are written anew.

@@ -10,7 +10,7 @@ use super::tail::{Opened, Tail};
 use super::{LogId, StoreError, StoredEntry, StoredVote};
 use crate::ports::{Disk, Lane};
 
-/// Writes committed with one sync.
+/// Writes that are handed to the journal together, which makes them durable with one sync as a rule.
 const GROUP_COUNT_MAX: usize = 4_096;
 
 /// Told once its write is durable, or never will be.
@@ -37,14 +37,23 @@ struct Write {
 }
 
 impl LogStore {
-    /// Opens the log, checks every record, and starts the writer as a local task. Changes nothing,
-    /// except that it makes the log of a new node.
-    pub(crate) async fn open(disk: Arc<dyn Disk>) -> Result<LogStore, StoreError> {
+    /// Opens the log and checks every record. A log that is not there is made; `salt` is a number
+    /// that nobody else knows, for the log's checksums.
+    pub(crate) async fn open(disk: Arc<dyn Disk>, salt: u64) -> Result<LogStore, StoreError> {
+        LogStore::open_or_make(disk, Some(salt)).await
+    }
+
+    /// Opens a log that must be there.
+    pub(crate) async fn open_existing(disk: Arc<dyn Disk>) -> Result<LogStore, StoreError> {
+        LogStore::open_or_make(disk, None).await
+    }
+
+    async fn open_or_make(disk: Arc<dyn Disk>, new: Option<u64>) -> Result<LogStore, StoreError> {
         let lane = disk.lane("log");
         let slot = Arc::new(Mutex::new(None));
         let (into, from) = (slot.clone(), disk.clone());
         let job = Box::new(move || {
-            *lock(&into) = Some(Journal::open(from, SEGMENT_SIZE_BYTES));
+            *lock(&into) = Some(Journal::open(from, SEGMENT_SIZE_BYTES, new));
             Ok(())
         });
         lane.run(job).await.map_err(|error| StoreError::Io { path: "log".into(), error })?;
@@ -66,12 +75,13 @@ impl LogStore {
     pub(crate) fn append(&self, entries: Vec<StoredEntry>, done: Done) {
         let mut tail = lock(&self.shared.tail);
         entries.iter().for_each(|entry| tail.insert(entry.clone()));
+        let truncations_count = tail.truncations_count;
         drop(tail);
         let last_index = entries.last().map_or(0, |entry| entry.id.index.0);
         let shared = self.shared.clone();
         let done: Done = Box::new(move |result| {
             if result.is_ok() {
-                lock(&shared.tail).note_durable(last_index);
+                lock(&shared.tail).note_durable(last_index, truncations_count);
             }
             done(result);
         });
@@ -107,24 +117,31 @@ impl LogStore {
         self.write(Vec::new(), Some(done));
     }
 
-    /// The entries in `[start, end)` that exist, in order.
+    /// The entries in `[start, end)` that exist, in order and without a gap.
     pub(crate) async fn read(&self, start: u64, end: u64) -> io::Result<Vec<StoredEntry>> {
-        let cached: Vec<StoredEntry> = {
-            let tail = lock(&self.shared.tail);
-            let last_index = tail.opened.last.map_or(0, |id| id.index.0);
-            let end = end.min(last_index + 1);
-            if start >= end {
-                return Ok(Vec::new());
+        loop {
+            let (cached, truncations_count) = {
+                let tail = lock(&self.shared.tail);
+                let last_index = tail.opened.last.map_or(0, |id| id.index.0);
+                let end = end.min(last_index + 1);
+                if start >= end {
+                    return Ok(Vec::new());
+                }
+                let cached = tail.entries.range(start..end).map(|(_, entry)| entry.clone());
+                (cached.collect::<Vec<_>>(), tail.truncations_count)
+            };
+            let cached_from = cached.first().map_or(end, |entry| entry.id.index.0);
+            if cached_from <= start {
+                return Ok(cached);
             }
-            tail.entries.range(start..end).map(|(_, entry)| entry.clone()).collect()
-        };
-        let cached_from = cached.first().map_or(end, |entry| entry.id.index.0);
-        if cached_from <= start {
-            return Ok(cached);
+            let read = self.read_disk(start, cached_from).await;
+            if lock(&self.shared.tail).truncations_count != truncations_count {
+                continue; // what was read may be another leader's than what was cached
+            }
+            let mut entries = read?;
+            entries.extend(cached);
+            return without_gap(entries);
         }
-        let mut entries = self.read_disk(start, cached_from).await?;
-        entries.extend(cached);
-        Ok(entries)
     }
 
     async fn read_disk(&self, start: u64, end: u64) -> io::Result<Vec<StoredEntry>> {
@@ -145,7 +162,19 @@ impl LogStore {
     }
 }
 
-/// The writer: gathers what is asked for, commits it with one sync, tells everyone.
+/// Whoever gets a part of a log must not take it for the whole.
+fn without_gap(entries: Vec<StoredEntry>) -> io::Result<Vec<StoredEntry>> {
+    match entries.windows(2).find(|pair| pair[0].id.index.0 + 1 != pair[1].id.index.0) {
+        Some(pair) => {
+            let text =
+                format!("no entry between {} and {}", pair[0].id.index.0, pair[1].id.index.0);
+            Err(io::Error::other(text))
+        }
+        None => Ok(entries),
+    }
+}
+
+/// The writer: gathers what is asked for, has it made durable, tells everyone.
 async fn write_all(
     journal: Journal,
     lane: Arc<dyn Lane>,

@@ -1,8 +1,8 @@
 //! The store: log, vote and snapshots on the node's disk.
 //!
 //! The log is a journal of our own, the snapshots are in redb: the log must not wait while a large
-//! snapshot is written. All log writes go through one writer task, which commits whatever has
-//! gathered with one sync (group commit).
+//! snapshot is written. All log writes go through one writer task, which makes whatever has
+//! gathered durable together, with one sync as a rule (group commit).
 //!
 //! Invariants
 //! - What a completion reported is durable; writes become durable in the order they were asked for.
@@ -65,6 +65,19 @@ impl StoreError {
     fn reading(path: impl Into<PathBuf>, error: io::Error) -> StoreError {
         let detail = format!("its records cannot be read: {error}");
         StoreError::Io { path: path.into(), error: io::Error::new(error.kind(), detail) }
+    }
+}
+
+/// Refuses a log that begins behind `index`, up to where the newest snapshot reaches: the entries
+/// between are nowhere.
+pub(crate) fn check_fits(log: &LogStore, index: LogIndex) -> Result<(), StoreError> {
+    match log.state().purged {
+        Some(upto) if upto.index > index => {
+            let (first, last) = (index.0 + 1, upto.index.0);
+            let detail = format!("entries {first} to {last} are neither in it nor in the log");
+            Err(StoreError::Damaged { path: snapshots::FILE.into(), detail })
+        }
+        Some(_) | None => Ok(()),
     }
 }
 

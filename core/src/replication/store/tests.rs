@@ -42,10 +42,10 @@ async fn append(log: &LogStore, entries: Vec<StoredEntry>) {
 }
 
 async fn reopen(disk: &MemoryDisk) -> Result<LogStore, StoreError> {
-    LogStore::open(Arc::new(disk.clone())).await
+    LogStore::open(Arc::new(disk.clone()), 7).await
 }
 
-/// Lets the writer end, so that the database is closed as by an ordinary stop.
+/// Lets the writer end, as by an ordinary stop.
 async fn close(log: LogStore) {
     drop(log);
     for _ in 0..10 {
@@ -108,6 +108,22 @@ fn a_purged_log_begins_after_what_the_snapshot_covers() {
         durable.await.expect("durable");
         let log = reopen(&disk).await.expect("opens again");
         assert_eq!((log.state().purged, log.state().last), (Some(id(1, 9)), Some(id(1, 9))));
+    });
+}
+
+#[test]
+fn a_log_that_begins_behind_its_snapshot_is_refused() {
+    local(async {
+        let log = reopen(&MemoryDisk::default()).await.expect("opens");
+        check_fits(&log, LogIndex(0)).expect("a new log begins with entry 1");
+        let (told, durable) = done();
+        log.purge(id(1, 9), told);
+        durable.await.expect("durable");
+        check_fits(&log, LogIndex(9)).expect("they meet");
+        let refusal = check_fits(&log, LogIndex(6)).expect_err("a gap").to_string();
+        let expected =
+            "Q1404 state.redb is damaged: entries 7 to 9 are neither in it nor in the log";
+        assert!(refusal.starts_with(expected), "{refusal}");
     });
 }
 
@@ -220,11 +236,14 @@ fn a_full_disk_is_no_damaged_store() {
         close(log).await;
 
         disk.set_full(true);
-        let log = reopen(&disk).await.expect("the opening of a log writes nothing");
+        let refused = reopen(&disk).await.expect_err("the opening of a log writes");
+        let text = refused.to_string();
+        let expected = "Q1403 log/0001.segment cannot be opened: No space left";
+        assert!(text.starts_with(expected), "{text}");
+
+        disk.set_full(false);
+        let log = reopen(&disk).await.expect("opens, once there is room");
         assert_eq!(log.state().last, Some(id(1, 1)));
-        let (told, durable) = done();
-        log.append(vec![entry(1, 2)], told);
-        assert!(durable.await.is_err(), "there is no room");
     });
 }
 

@@ -3,18 +3,20 @@
 //! | group | bytes | meaning |
 //! | --- | --- | --- |
 //! | magic | 4 | `QLG1` |
-//! | checksum | 4 | CRC-32 of magic, number and size |
+//! | checksum | 4 | CRC-32 of the rest of the header, and of segment and offset of the group |
+//! | salt | 8 | drawn once for each journal |
 //! | number | 8 | one more than that of the group before |
 //! | size | 4 | of the records, in bytes |
+//! | checksum of the records | 4 | CRC-32 of all of them |
 //! | records | size | each: size (4), checksum (4), kind (1), content |
 //!
-//! Numbers are big-endian. A record's checksum covers the number of its group, its kind and its
-//! content. Groups begin at multiples of 8 bytes.
+//! Numbers are big-endian. A record's own checksum covers the number of its group, its kind and its
+//! content; it is for records that are read alone. Groups begin at multiples of 8 bytes.
 //!
 //! Invariants
-//! - Bytes of an earlier life of the file are never taken for those of a group: its number is in
-//!   every checksum.
 //! - [`groups`] finds every whole group, whatever stands between them.
+//! - Nothing else is taken for a group: not what a client stored, who does not know the salt; not
+//!   a group of ours that was copied to another place; not parts of two groups.
 
 use std::ops::Range;
 
@@ -25,7 +27,7 @@ use crate::codec::{decode, encode};
 const GROUP: [u8; 4] = *b"QLG1";
 /// Begins a mark, which is a header alone: the group of this number is durable.
 const SYNCED: [u8; 4] = *b"QLS1";
-const HEADER_SIZE_BYTES: usize = 20;
+const HEADER_SIZE_BYTES: usize = 32;
 const RECORD_HEADER_SIZE_BYTES: usize = 9;
 const CARRIED_KIND: u8 = 1;
 const FLOOR_KIND: u8 = 7;
@@ -163,35 +165,47 @@ pub(super) fn records_at(at: usize) -> usize {
     at + HEADER_SIZE_BYTES
 }
 
+/// Where a group stands. It is in the group's checksum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Spot {
+    pub(super) salt: u64,
+    /// The segment, by its name's number.
+    pub(super) segment: u32,
+    pub(super) offset: usize,
+}
+
 /// The bytes of a whole group.
-pub(super) fn group(number: u64, records: &[u8]) -> Vec<u8> {
+pub(super) fn group(spot: Spot, number: u64, records: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(group_size_bytes(records.len()));
-    push_header(&mut bytes, GROUP, number, records.len());
+    bytes.extend(header(GROUP, spot, number, records));
     bytes.extend(records);
     bytes.resize(group_size_bytes(records.len()), 0);
     bytes
 }
 
-/// The bytes of the mark that group `number` is durable.
-pub(super) fn synced_mark(number: u64) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(HEADER_SIZE_BYTES);
-    push_header(&mut bytes, SYNCED, number, 0);
-    bytes
+/// The bytes of the mark that group `number` is durable. It always has the same size.
+pub(super) fn synced_mark(salt: u64, number: u64) -> Vec<u8> {
+    header(SYNCED, Spot { salt, segment: 0, offset: 0 }, number, &[]).to_vec()
 }
 
-fn push_header(bytes: &mut Vec<u8>, magic: [u8; 4], number: u64, size_bytes: usize) {
-    let size = (size_bytes as u32).to_be_bytes();
-    bytes.extend(magic);
-    bytes.extend(header_checksum(magic, number, size).to_be_bytes());
-    bytes.extend(number.to_be_bytes());
-    bytes.extend(size);
+fn header(magic: [u8; 4], spot: Spot, number: u64, records: &[u8]) -> [u8; HEADER_SIZE_BYTES] {
+    let mut header = [0; HEADER_SIZE_BYTES];
+    header[..4].copy_from_slice(&magic);
+    header[8..16].copy_from_slice(&spot.salt.to_be_bytes());
+    header[16..24].copy_from_slice(&number.to_be_bytes());
+    header[24..28].copy_from_slice(&(records.len() as u32).to_be_bytes());
+    header[28..].copy_from_slice(&crc32fast::hash(records).to_be_bytes());
+    let checksum = header_checksum(&header, spot);
+    header[4..8].copy_from_slice(&checksum.to_be_bytes());
+    header
 }
 
-fn header_checksum(magic: [u8; 4], number: u64, size: [u8; 4]) -> u32 {
+fn header_checksum(header: &[u8; HEADER_SIZE_BYTES], spot: Spot) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&magic);
-    hasher.update(&number.to_be_bytes());
-    hasher.update(&size);
+    hasher.update(&header[..4]);
+    hasher.update(&header[8..]);
+    hasher.update(&spot.segment.to_be_bytes());
+    hasher.update(&(spot.offset as u64).to_be_bytes());
     hasher.finalize()
 }
 
@@ -204,53 +218,86 @@ pub(super) struct Group {
 }
 
 impl Group {
+    /// Where it begins.
+    pub(super) fn start(&self) -> usize {
+        self.records.start - HEADER_SIZE_BYTES
+    }
+
     /// Where the next group begins, or would.
     pub(super) fn end(&self) -> usize {
         self.records.end.next_multiple_of(ALIGNMENT_BYTES)
     }
 }
 
-/// Every whole group in `bytes`, in the order in which they stand there: also behind damaged ones
-/// and of earlier lives.
-pub(super) fn groups(bytes: &[u8]) -> Vec<Group> {
+/// Every whole group in the bytes of a segment, in the order in which they stand there: also behind
+/// damaged ones and of earlier lives.
+pub(super) fn groups(salt: u64, segment: u32, bytes: &[u8]) -> Vec<Group> {
     let mut groups = Vec::new();
     let mut at = 0;
     while at < bytes.len() {
-        let group = header(GROUP, &bytes[at..]).and_then(|(number, size_bytes)| {
-            let start = at + HEADER_SIZE_BYTES;
-            let records = start..start.saturating_add(size_bytes);
-            let is_whole = are_whole(number, bytes.get(records.clone())?);
-            is_whole.then_some(Group { number, records })
-        });
+        let spot = Spot { salt, segment, offset: at };
+        let group = Read::header(GROUP, &bytes[at..])
+            .filter(|read| read.salt == salt && read.holds(spot))
+            .and_then(|read| read.group(at, bytes));
         at = group.as_ref().map_or(at + ALIGNMENT_BYTES, Group::end);
         groups.extend(group);
     }
     groups
 }
 
+/// The salt of the group that a segment begins with; `None` if it does not begin with one.
+pub(super) fn salt(segment: u32, bytes: &[u8]) -> Option<u64> {
+    let read = Read::header(GROUP, bytes)?;
+    let spot = Spot { salt: read.salt, segment, offset: 0 };
+    read.holds(spot).then_some(read.salt)
+}
+
 /// The number of the group that the mark in `bytes` calls durable; `None` if there is no mark.
-pub(super) fn synced(bytes: &[u8]) -> Option<u64> {
-    header(SYNCED, bytes).map(|(number, _)| number)
+pub(super) fn synced(salt: u64, bytes: &[u8]) -> Option<u64> {
+    let read = Read::header(SYNCED, bytes)?;
+    let is_ours = read.salt == salt && read.holds(Spot { salt, segment: 0, offset: 0 });
+    is_ours.then_some(read.number)
 }
 
-/// Number and size of records of the header that `bytes` begin with, if it is one of this kind.
-fn header(expected: [u8; 4], bytes: &[u8]) -> Option<(u64, usize)> {
-    let (magic, rest) = bytes.split_first_chunk::<4>()?;
-    if *magic != expected {
-        return None;
-    }
-    let (checksum, rest) = rest.split_first_chunk::<4>()?;
-    let (number, rest) = rest.split_first_chunk::<8>()?;
-    let (number, size) = (u64::from_be_bytes(*number), *rest.first_chunk::<4>()?);
-    let holds = header_checksum(expected, number, size) == u32::from_be_bytes(*checksum);
-    holds.then_some((number, u32::from_be_bytes(size) as usize))
+/// A header as it was found, with nothing checked but its magic.
+struct Read<'a> {
+    bytes: &'a [u8; HEADER_SIZE_BYTES],
+    checksum: u32,
+    salt: u64,
+    number: u64,
+    size_bytes: usize,
+    records_checksum: u32,
 }
 
-/// Whether `records` are whole records of group `number`, and nothing else.
-fn are_whole(number: u64, mut records: &[u8]) -> bool {
-    while !records.is_empty() {
-        let Some((_, content)) = checked(number, records) else { return false };
-        records = &records[RECORD_HEADER_SIZE_BYTES + content.len()..];
+impl<'a> Read<'a> {
+    fn header(magic: [u8; 4], bytes: &'a [u8]) -> Option<Read<'a>> {
+        if !bytes.starts_with(&magic) {
+            return None;
+        }
+        let bytes = bytes.first_chunk::<HEADER_SIZE_BYTES>()?;
+        let word = |at: usize| bytes[at..].first_chunk::<4>().map(|word| u32::from_be_bytes(*word));
+        let long = |at: usize| bytes[at..].first_chunk::<8>().map(|long| u64::from_be_bytes(*long));
+        Some(Read {
+            bytes,
+            checksum: word(4)?,
+            salt: long(8)?,
+            number: long(16)?,
+            size_bytes: word(24)? as usize,
+            records_checksum: word(28)?,
+        })
     }
-    true
+
+    /// Whether this is the header of a group that was written here.
+    fn holds(&self, spot: Spot) -> bool {
+        header_checksum(self.bytes, spot) == self.checksum
+    }
+
+    /// The group that begins at `at` in `bytes`, if its records are whole.
+    fn group(&self, at: usize, bytes: &[u8]) -> Option<Group> {
+        let start = at + HEADER_SIZE_BYTES;
+        let records = start..start.checked_add(self.size_bytes)?;
+        let is_whole = !records.is_empty()
+            && crc32fast::hash(bytes.get(records.clone())?) == self.records_checksum;
+        is_whole.then_some(Group { number: self.number, records })
+    }
 }

@@ -6,8 +6,8 @@
 //!
 //! Invariants
 //! - A group is written only after the one before is durable, so at most one is there in part.
-//! - The newest group is not only whole: a mark in a file beside says that it was durable, so that
-//!   one that is damaged later is not taken for a write that the power cut.
+//! - A newest group that is damaged after the system wrote out the mark beside is not taken for a
+//!   write that the power cut.
 //! - A segment is used again only after the record that lets it go is durable.
 //! - After a failed write nothing more is written.
 //!
@@ -23,13 +23,13 @@ mod tests;
 use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 pub(super) use format::Record;
 pub(super) use segments::Spares;
 
-use format::Carried;
+use format::{Carried, Spot};
 use places::{Place, Places, Run};
 use segments::{DIR, MARK, Segment};
 
@@ -42,7 +42,8 @@ use crate::ports::{Blocks, Disk, OpenHow};
 pub(super) const SEGMENT_SIZE_BYTES: usize = 1 << 20;
 const FIRST_NAME: u32 = 1;
 const FIRST_NUMBER: u64 = 1;
-/// Records that are made durable together, in bytes, not counting the last of them.
+/// Records that are made durable together, in bytes, not counting the last of them. More are cut
+/// into groups with a sync each.
 const GROUP_SIZE_BYTES_MAX: usize = 256 << 10;
 
 /// A segment that counts.
@@ -62,6 +63,8 @@ pub(super) struct Journal {
     used: VecDeque<Used>,
     /// What all durable groups say.
     carried: Carried,
+    /// In every group of this journal, and in no other.
+    salt: u64,
     /// The file that says which groups are durable.
     mark: Box<dyn Blocks>,
     segment_size_bytes: usize,
@@ -89,42 +92,61 @@ enum Effect {
 }
 
 impl Journal {
-    /// Reads the journal, making it if there is none, and checks every record. Segments that are
-    /// made from here on have the given size; [`SEGMENT_SIZE_BYTES`] outside of tests.
+    /// Reads the journal and checks every record. What it says is durable; a damaged one is left as
+    /// it is. If there is none, one with the salt `new` is made, or `None` refuses that.
+    ///
+    /// Segments that are made from here on have the given size.
     pub(super) fn open(
         disk: Arc<dyn Disk>,
         segment_size_bytes: usize,
+        new: Option<u64>,
     ) -> Result<(Journal, Tail), StoreError> {
-        let failed = |error| StoreError::Io { path: DIR.into(), error };
-        let mut names = segments::names(&*disk).map_err(failed)?;
+        let mut names = segments::names(&*disk).map_err(|error| io_error(DIR, error))?;
         if names.is_empty() {
-            make_first(&*disk, segment_size_bytes)?;
+            check_is_new(&*disk)?;
+            let salt = new.ok_or_else(|| missing("there is none"))?;
+            make_first(&*disk, segment_size_bytes, salt).map_err(|error| io_error(DIR, error))?;
             names.push(FIRST_NAME);
         }
         let open = |name: &u32| {
             let opened = Segment::open(&*disk, *name);
-            opened.map_err(|error| StoreError::Io { path: segments::path(*name), error })
+            opened.map_err(|error| io_error(segments::path(*name), error))
         };
         let segments = names.iter().map(open).collect::<Result<Vec<_>, _>>()?;
-        let (mark, synced) =
-            open_mark(&*disk).map_err(|error| StoreError::Io { path: MARK.into(), error })?;
-        let replayed = replay::replay(segments, synced)?;
+        let mark = disk.read(Path::new(MARK)).map_err(|error| io_error(MARK, error))?;
+        let replayed = replay::replay(segments, &mark.unwrap_or_default())?;
+
         let next_name = names.iter().max().map_or(FIRST_NAME, |name| name + 1);
         let Opened { vote, committed, purged, .. } = replayed.tail.opened;
         let floor = replayed.used.front().map_or(FIRST_NUMBER, |used| used.first_number);
         let carried = Carried { vote, committed, purged, floor };
+        let spares = Spares::new(disk.clone(), segment_size_bytes, replayed.spares, next_name);
         let journal = Journal {
             places: Arc::new(Mutex::new(replayed.places)),
-            spares: Arc::new(Spares::new(disk, segment_size_bytes, replayed.spares, next_name)),
+            spares: Arc::new(spares),
             used: replayed.used,
             carried,
-            mark,
+            salt: replayed.salt,
+            mark: open_mark(&*disk, replayed.salt).map_err(|error| io_error(MARK, error))?,
             segment_size_bytes,
-            end: replayed.end,
+            end: replayed.newest_at + replayed.newest_bytes.len(),
             next_number: replayed.last_number + 1,
             gathered: Gathered { carried, ..Gathered::default() },
         };
+        let newest = segments::path(journal.newest().segment.name);
+        let rewritten = journal.rewrite(replayed.newest_at, &replayed.newest_bytes);
+        rewritten.map_err(|error| io_error(newest, error))?;
         Ok((journal, replayed.tail))
+    }
+
+    /// Writes the newest group once more as it was read, and makes it durable. Where a sync failed
+    /// in an earlier life, the system may have shown at this start what never reached the disk, and
+    /// a sync alone would not bring it there.
+    fn rewrite(&self, at: usize, bytes: &[u8]) -> io::Result<()> {
+        let file = &self.newest().segment.file;
+        file.write_at(at as u64, bytes)?;
+        file.sync_data()?;
+        self.mark_synced(self.next_number - 1)
     }
 
     pub(super) fn reader(&self) -> JournalReader {
@@ -199,7 +221,8 @@ impl Journal {
             records = all;
         }
         let segment = self.newest().segment.clone();
-        let bytes = format::group(number, &records);
+        let spot = Spot { salt: self.salt, segment: segment.name, offset: self.end };
+        let bytes = format::group(spot, number, &records);
         segment.file.write_at(self.end as u64, &bytes)?;
         segment.file.sync_data()?;
 
@@ -208,9 +231,7 @@ impl Journal {
         self.release();
         self.end += bytes.len();
         self.next_number += 1;
-        // Without a sync of its own: the mark is for damage that comes later than the system writes
-        // it out, and tells it from a write that the power cut.
-        self.mark.write_at(0, &format::synced_mark(number))
+        self.mark_synced(number)
     }
 
     /// Goes on in a segment that holds nothing which counts.
@@ -253,30 +274,54 @@ impl Journal {
             self.spares.give_back(segment);
         }
     }
-}
 
-/// Opens the mark, and reads it.
-fn open_mark(disk: &dyn Disk) -> io::Result<(Box<dyn Blocks>, Option<u64>)> {
-    let mark = disk.open(Path::new(MARK), OpenHow::CreateIfMissing)?;
-    let mut bytes = vec![0; mark.len()? as usize];
-    mark.read_at(0, &mut bytes)?;
-    Ok((mark, format::synced(&bytes)))
-}
-
-/// Makes the journal of a new node. One that has snapshots has had a journal, and acknowledged
-/// things in it that a new one would deny.
-fn make_first(disk: &dyn Disk, segment_size_bytes: usize) -> Result<(), StoreError> {
-    let failed = |error| StoreError::Io { path: DIR.into(), error };
-    let files = disk.list(Path::new("")).map_err(failed)?;
-    if files.iter().any(|file| file == Path::new(snapshots::FILE)) {
-        let detail = format!("it is missing, although there is {}", snapshots::FILE);
-        return Err(StoreError::Damaged { path: DIR.into(), detail });
+    /// Notes that the group is durable. The mark has no sync of its own: it is for damage that comes
+    /// later than the system writes it out, and tells it from a write that the power cut.
+    fn mark_synced(&self, number: u64) -> io::Result<()> {
+        self.mark.write_at(0, &format::synced_mark(self.salt, number))
     }
+}
+
+/// Refuses to begin anew where a journal was: it acknowledged things that a new one would deny.
+/// The mark is made only after the first segment, and snapshots later still.
+fn check_is_new(disk: &dyn Disk) -> Result<(), StoreError> {
+    for (dir, trace) in [("", snapshots::FILE), (DIR, MARK)] {
+        let files = disk.list(Path::new(dir)).map_err(|error| io_error(DIR, error))?;
+        if files.iter().any(|file| file == Path::new(trace)) {
+            return Err(missing(&format!("its segments are missing, although there is {trace}")));
+        }
+    }
+    Ok(())
+}
+
+/// Makes the journal of a new node.
+fn make_first(disk: &dyn Disk, segment_size_bytes: usize, salt: u64) -> io::Result<()> {
     let carried = Carried { floor: FIRST_NUMBER, ..Carried::default() };
     let mut records = Vec::new();
     format::push_record(&mut records, FIRST_NUMBER, &Record::Carried(carried));
-    let group = format::group(FIRST_NUMBER, &records);
-    Segment::make(disk, FIRST_NAME, segment_size_bytes, &group).map_err(failed).map(drop)
+    let spot = Spot { salt, segment: FIRST_NAME, offset: 0 };
+    let group = format::group(spot, FIRST_NUMBER, &records);
+    Segment::make(disk, FIRST_NAME, segment_size_bytes, &group).map(drop)
+}
+
+/// Opens the file with the mark. It is made whole, if need be, so that a mark takes no space.
+fn open_mark(disk: &dyn Disk, salt: u64) -> io::Result<Box<dyn Blocks>> {
+    let path = Path::new(MARK);
+    match disk.open(path, OpenHow::Existing) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            disk.replace(path, &format::synced_mark(salt, FIRST_NUMBER))?;
+            disk.open(path, OpenHow::Existing)
+        }
+        opened => opened,
+    }
+}
+
+fn io_error(path: impl Into<PathBuf>, error: io::Error) -> StoreError {
+    StoreError::Io { path: path.into(), error }
+}
+
+fn missing(detail: &str) -> StoreError {
+    StoreError::Damaged { path: DIR.into(), detail: detail.to_owned() }
 }
 
 /// Reads entries beside the writer. Cheap to clone.

@@ -50,13 +50,14 @@ impl Places {
         (!self.places.is_empty()).then_some(self.first_index)
     }
 
-    /// Entries below this index are purged or never were.
+    /// No entry below this index is there.
     pub(super) fn start_index(&self) -> u64 {
         self.first_index
     }
 
     /// Notes the place of the next entry.
     pub(super) fn push(&mut self, index: u64, place: Place) {
+        assert!(self.next_index().is_none_or(|next| next == index), "entry {index} is out of turn");
         if self.places.is_empty() {
             self.first_index = index;
         }

@@ -25,21 +25,22 @@ pub(super) struct Replayed {
     pub(super) used: VecDeque<Used>,
     /// Those that do not.
     pub(super) spares: Vec<Segment>,
-    /// Where the newest segment goes on.
-    pub(super) end: usize,
+    pub(super) salt: u64,
+    /// Where the newest group begins in the newest segment, its bytes, and its number.
+    pub(super) newest_at: usize,
+    pub(super) newest_bytes: Vec<u8>,
     pub(super) last_number: u64,
 }
 
-/// Reads all segments. Blocks.
-///
-/// `synced` is the number of the group that is known to have been durable, if any is.
-pub(super) fn replay(segments: Vec<Segment>, synced: Option<u64>) -> Result<Replayed, StoreError> {
+/// Reads all segments, of which there is at least one, and the file with the mark. Blocks.
+pub(super) fn replay(segments: Vec<Segment>, mark: &[u8]) -> Result<Replayed, StoreError> {
     // One buffer for all: the memory of many large ones would stay with the process.
     let mut bytes = Vec::new();
-    let survey = Survey::of(&segments, &mut bytes)?;
-    survey.check(&segments, synced)?;
+    let salt = salt(&segments, &mut bytes)?;
+    let survey = Survey::of(&segments, salt, &mut bytes)?;
+    survey.check(&segments, format::synced(salt, mark))?;
     let floor = survey.floor.unwrap_or(0);
-    let mut replayed = Replayed::default();
+    let mut replayed = Replayed { salt, ..Replayed::default() };
     for (position, group) in survey.groups.range(floor..).map(|(_, found)| found) {
         let segment = &segments[*position];
         if replayed.used.back().is_none_or(|used| used.segment.name != segment.name) {
@@ -50,7 +51,29 @@ pub(super) fn replay(segments: Vec<Segment>, synced: Option<u64>) -> Result<Repl
         let applied = replayed.apply_group(segment.name, group, &bytes);
         applied.map_err(|detail| damaged(segment, detail))?;
     }
+    if let Some((_, (_, newest))) = survey.groups.last_key_value() {
+        replayed.newest_at = newest.start();
+        replayed.newest_bytes = bytes[newest.start()..newest.end()].to_vec();
+        replayed.last_number = newest.number;
+    }
     replayed.finish(segments)
+}
+
+/// The salt of the journal, which every segment that was ever used begins with.
+fn salt(segments: &[Segment], bytes: &mut Vec<u8>) -> Result<u64, StoreError> {
+    let mut salt = None;
+    for segment in segments {
+        read(segment, bytes)?;
+        let found = format::salt(segment.name, bytes);
+        if found.is_some() && salt.is_some() && found != salt {
+            return Err(damaged(segment, "it belongs to another journal".to_owned()));
+        }
+        salt = salt.or(found);
+    }
+    salt.ok_or_else(|| StoreError::Damaged {
+        path: DIR.into(),
+        detail: "nothing in it is readable".to_owned(),
+    })
 }
 
 fn read(segment: &Segment, bytes: &mut Vec<u8>) -> Result<(), StoreError> {
@@ -71,14 +94,18 @@ struct Survey {
 }
 
 impl Survey {
-    fn of(segments: &[Segment], bytes: &mut Vec<u8>) -> Result<Survey, StoreError> {
+    fn of(segments: &[Segment], salt: u64, bytes: &mut Vec<u8>) -> Result<Survey, StoreError> {
         let mut survey = Survey::default();
         for (position, segment) in segments.iter().enumerate() {
             read(segment, bytes)?;
-            for group in format::groups(bytes) {
-                survey.floor =
-                    survey.floor.max(format::floor(group.number, &bytes[group.records.clone()]));
-                survey.groups.insert(group.number, (position, group));
+            for group in format::groups(salt, segment.name, bytes) {
+                let floor = format::floor(group.number, &bytes[group.records.clone()]);
+                survey.floor = survey.floor.max(floor);
+                let number = group.number;
+                if survey.groups.insert(number, (position, group)).is_some() {
+                    let detail = format!("group {number} of its records is there twice");
+                    return Err(damaged(segment, detail));
+                }
             }
         }
         Ok(survey)
@@ -113,7 +140,6 @@ impl Replayed {
             self.apply(record, place)?;
             at += size_bytes;
         }
-        (self.end, self.last_number) = (group.end(), group.number);
         Ok(())
     }
 
@@ -128,20 +154,14 @@ impl Replayed {
             }
             Record::Entry(entry) => {
                 let index = entry.id.index.0;
-                match self.places.next_index() {
-                    Some(next) if index < next => {
-                        return Err(format!("entry {index} is there a second time"));
-                    }
-                    // The entries between were covered by a snapshot, which a later record says.
-                    Some(next) if index > next => {
-                        self.places.truncate_after(0);
-                        self.tail.truncate_after(None);
-                    }
-                    Some(_) | None => {}
+                if let Some(next) = self.places.next_index()
+                    && index != next
+                {
+                    return Err(format!("entry {index} stands where entry {next} should"));
                 }
                 self.places.push(index, place);
                 self.tail.insert(entry);
-                self.tail.note_durable(index);
+                self.tail.note_durable(index, self.tail.truncations_count);
             }
             Record::Vote(vote) => self.tail.opened.vote = Some(vote),
             Record::Committed(committed) => self.tail.opened.committed = committed,

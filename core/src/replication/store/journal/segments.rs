@@ -1,9 +1,9 @@
-//! The files of the journal: made in one step, all of one size, used again and again.
+//! The files of the journal: made in one step, of one size as a rule, used again and again.
 //!
 //! Invariants
 //! - A file that is there is whole: it is made with [`Disk::replace`], its bytes on the disk before
-//!   its name. So a write into it changes no size and takes no new space, and its sync is one
-//!   write of the disk and not also one of the file system's own journal.
+//!   its name. So a write into it takes no new space, and its sync is one write of the disk and not
+//!   also one of the file system's own journal. Only a group larger than a segment makes it grow.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -80,7 +80,7 @@ pub(in super::super) struct Spares {
 struct State {
     spares: Vec<Segment>,
     next_name: u32,
-    /// Whether someone tends to them at this moment.
+    /// Whether someone tends to them at this moment, or failed to since the last was taken.
     is_tended: bool,
 }
 
@@ -96,12 +96,12 @@ impl Spares {
         Spares { disk, segment_size_bytes, state }
     }
 
-    /// A spare segment, or a new one if there is none.
+    /// A spare segment, or a new one if there is none. What it holds are groups of smaller numbers.
     pub(super) fn take(&self) -> io::Result<Segment> {
-        if let Some(spare) = self.state().spares.pop() {
-            return Ok(spare);
-        }
-        self.make()
+        let spare = self.state().spares.pop();
+        let taken = spare.map_or_else(|| self.make(), Ok);
+        self.state().is_tended = false;
+        taken
     }
 
     pub(super) fn give_back(&self, segment: Segment) {
@@ -119,9 +119,9 @@ impl Spares {
     /// Makes a spare segment if there is none, and removes those that are too many. Blocks, and
     /// need not be on the writer's lane.
     pub(in super::super) fn tend(&self) -> io::Result<()> {
-        let result = self.make_and_remove();
+        self.make_and_remove()?;
         self.state().is_tended = false;
-        result
+        Ok(())
     }
 
     fn make_and_remove(&self) -> io::Result<()> {

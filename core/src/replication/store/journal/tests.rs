@@ -13,6 +13,7 @@ use crate::ports::testing::MemoryDisk;
 
 /// Small, so that short histories fill and free many segments.
 const SMALL_BYTES: usize = 4 << 10;
+const SALT: u64 = 0x5a17_0000_0000_5a17;
 
 fn id(election: u64, index: u64) -> LogId {
     LogId { term: Term::new(Generation(0), election), index: LogIndex(index) }
@@ -25,7 +26,7 @@ fn entry(election: u64, index: u64, size_bytes: usize) -> StoredEntry {
 }
 
 fn open(disk: &MemoryDisk) -> Result<(Journal, Tail), StoreError> {
-    Journal::open(Arc::new(disk.clone()), SMALL_BYTES)
+    Journal::open(Arc::new(disk.clone()), SMALL_BYTES, Some(SALT))
 }
 
 /// The segments.
@@ -134,7 +135,11 @@ impl Said {
 
 /// What a history of calls on a disk came to: what is acknowledged, and what may be there instead.
 fn live(disk: &MemoryDisk, before: Said, election: u64, calls: &[Call]) -> (Said, Said) {
-    let (mut journal, _) = open(disk).expect("a journal after a power cut opens");
+    let mut journal = match open(disk) {
+        Ok((journal, _)) => journal,
+        Err(StoreError::Io { .. }) => return (before.clone(), before),
+        Err(damaged) => panic!("{damaged}"),
+    };
     let mut acknowledged = before;
     for call in calls {
         let (records, after) = acknowledged.after(call, election);
@@ -154,19 +159,21 @@ proptest! {
 
     #[test]
     fn a_power_cut_takes_nothing_acknowledged_and_nothing_in_part(
-        lives in vec((vec(call(), 1..25), 1..60_u64, any::<u64>()), 1..5),
+        lives in vec((vec(call(), 1..25), 1..60_u64, any::<u64>(), any::<bool>()), 1..6),
     ) {
         let disk = MemoryDisk::default();
         let mut before = Said::default();
-        for (election, (calls, cut_after, mut dice)) in (1..).zip(lives) {
+        for (election, (calls, cut_after, mut dice, is_only_killed)) in (1..).zip(lives) {
             open(&disk).expect("opens");
             disk.fail_changes_after(cut_after);
             let (acknowledged, in_flight) = live(&disk, before, election, &calls);
             disk.fail_changes_after(0);
-            disk.cut_power(|| {
-                dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                dice >> 63 == 1
-            });
+            if !is_only_killed {
+                disk.cut_power(|| {
+                    dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    dice >> 63 == 1
+                });
+            }
             let found = said(&disk).expect("a journal after a power cut opens");
             prop_assert!(
                 found == acknowledged || found == in_flight,
@@ -218,7 +225,7 @@ fn every_byte_of_the_newest_group_is_missed() {
     journal.commit(vec![Record::Entry(entry(1, 1, 3))]).expect("commits");
     let path = segments::path(FIRST_NAME).to_string_lossy().into_owned();
     let bytes = disk.read(Path::new(&path)).expect("reads").expect("is there");
-    let newest = format::groups(&bytes).pop().expect("a group");
+    let newest = format::groups(SALT, FIRST_NAME, &bytes).pop().expect("a group");
     for at in before..newest.records.end {
         disk.damage(&path, |bytes| bytes[at] ^= 1);
         let refusal = said(&disk).expect_err("damaged").to_string();
@@ -227,6 +234,22 @@ fn every_byte_of_the_newest_group_is_missed() {
         disk.damage(&path, |bytes| bytes[at] ^= 1);
     }
     said(&disk).expect("nothing was changed");
+}
+
+#[test]
+fn what_a_failed_sync_left_in_memory_is_durable_once_a_start_has_shown_it() {
+    let disk = MemoryDisk::default();
+    let (mut journal, _) = open(&disk).expect("opens");
+    journal.commit(vec![Record::Entry(entry(1, 1, 900))]).expect("commits");
+    disk.fail_changes_after(1); // the write goes well, its sync does not
+    journal.commit(vec![Record::Entry(entry(1, 2, 900))]).expect_err("the sync fails");
+    disk.fail_changes_after(0);
+    disk.forget_unsynced();
+
+    let shown = said(&disk).expect("opens");
+    assert_eq!(shown.entries.len(), 2, "the system's memory still has it");
+    disk.cut_power(|| false);
+    assert_eq!(said(&disk).expect("opens"), shown);
 }
 
 #[test]
@@ -248,13 +271,18 @@ fn a_segment_that_is_gone_is_missed() {
 }
 
 #[test]
-fn a_journal_that_is_gone_is_not_begun_anew_beside_snapshots() {
-    let disk = MemoryDisk::default();
-    disk.replace(Path::new(snapshots::FILE), b"of an earlier life").expect("writes");
-    let refusal = open(&disk).map(drop).expect_err("it is no new node").to_string();
-    let expected = "Q1404 log is damaged: it is missing, although there is state.redb";
-    assert!(refusal.starts_with(expected), "{refusal}");
-    assert_eq!(files(&disk), Vec::<PathBuf>::new());
+fn a_journal_that_is_gone_is_not_begun_anew() {
+    for trace in [snapshots::FILE, MARK] {
+        let disk = MemoryDisk::default();
+        disk.replace(Path::new(trace), b"of an earlier life").expect("writes");
+        let refusal = open(&disk).map(drop).expect_err("it is no new node").to_string();
+        let expected = "Q1404 log is damaged: its segments are missing, although there is ";
+        assert!(refusal.starts_with(&format!("{expected}{trace}")), "{refusal}");
+        assert_eq!(files(&disk), Vec::<PathBuf>::new());
+    }
+    let refused = Journal::open(Arc::new(MemoryDisk::default()), SMALL_BYTES, None);
+    let refusal = refused.map(drop).expect_err("who reads makes none").to_string();
+    assert!(refusal.starts_with("Q1404 log is damaged: there is none"), "{refusal}");
 }
 
 #[test]
@@ -300,8 +328,8 @@ fn a_reader_gets_what_exists_while_segments_are_used_again() {
 #[test]
 fn large_writes_are_cut_into_groups_and_large_entries_have_room() {
     let disk = MemoryDisk::default();
-    let (mut journal, _) =
-        Journal::open(Arc::new(disk.clone()), SEGMENT_SIZE_BYTES).expect("opens");
+    let opened = Journal::open(Arc::new(disk.clone()), SEGMENT_SIZE_BYTES, Some(SALT));
+    let (mut journal, _) = opened.expect("opens");
     let sizes_bytes = [GROUP_SIZE_BYTES_MAX - 100, 200, 5 << 20, 1, GROUP_SIZE_BYTES_MAX, 7];
     let entries: Vec<StoredEntry> =
         (1..).zip(sizes_bytes).map(|(index, size_bytes)| entry(1, index, size_bytes)).collect();
@@ -318,8 +346,149 @@ fn the_bytes_of_a_group_stay() {
     format::push_record(&mut records, 5, &Record::Entry(entry));
     format::push_record(&mut records, 5, &Record::Committed(Some(id(2, 6))));
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let header = "514c473127fe7a9d00000000000000050000001c";
+    let spot = Spot { salt: SALT, segment: 3, offset: 64 };
+    let header = "514c473181139e5d5a17000000005a1700000000000000050000001cc0650759";
     let (entry, committed) = ("000000071097fe6e020207010370757400", "000003e6c073c804010206");
-    assert_eq!(hex(&format::group(5, &records)), format!("{header}{entry}{committed}"));
-    assert_eq!(hex(&format::synced_mark(5)), "514c53314ce195a5000000000000000500000000");
+    let filling = "00000000";
+    let expected = format!("{header}{entry}{committed}{filling}");
+    assert_eq!(hex(&format::group(spot, 5, &records)), expected);
+    assert_eq!(
+        hex(&format::synced_mark(SALT, 5)),
+        "514c53314ae16b3d5a17000000005a1700000000000000050000000000000000"
+    );
+}
+
+/// A group of two entries of this election, always of the same size.
+fn group_of_two(election: u64, spot: Spot, number: u64) -> Vec<u8> {
+    let mut records = Vec::new();
+    for index in [5, 6] {
+        format::push_record(&mut records, number, &Record::Entry(entry(election, index, 40)));
+    }
+    format::group(spot, number, &records)
+}
+
+#[test]
+fn parts_of_two_groups_are_none() {
+    let spot = Spot { salt: SALT, segment: 1, offset: 0 };
+    let (one, other) = (group_of_two(1, spot, 9), group_of_two(2, spot, 9));
+    assert_eq!(one.len(), other.len());
+    for border in 0..=one.len() {
+        let mixed = [&one[..border], &other[border..]].concat();
+        let is_one_of_them = mixed == one || mixed == other;
+        let found = format::groups(SALT, 1, &mixed);
+        assert_eq!(found.len(), usize::from(is_one_of_them), "up to byte {border}");
+    }
+}
+
+#[test]
+fn a_group_counts_only_where_it_was_written_and_in_its_journal() {
+    let spot = Spot { salt: SALT, segment: 1, offset: 8 };
+    let group = group_of_two(1, spot, 9);
+    let at = |offset: usize| [vec![0; offset], group.clone()].concat();
+    assert_eq!(format::groups(SALT, 1, &at(8)).len(), 1);
+    assert_eq!(format::groups(SALT, 1, &at(16)), []);
+    assert_eq!(format::groups(SALT, 2, &at(8)), []);
+    assert_eq!(format::groups(SALT + 1, 1, &at(8)), []);
+}
+
+/// Groups as a client might send them, who knows everything but the salt, at every place.
+fn forged(salt: u64, number: u64, size_bytes: usize) -> Vec<u8> {
+    let carried = Carried { floor: number, ..Carried::default() };
+    let mut records = Vec::new();
+    format::push_record(&mut records, number, &Record::Carried(carried));
+    let mut bytes = Vec::new();
+    while bytes.len() < size_bytes {
+        let spot = Spot { salt, segment: 2, offset: bytes.len() };
+        bytes.extend(format::group(spot, number, &records));
+    }
+    bytes
+}
+
+#[test]
+fn what_a_client_stores_is_never_taken_for_a_group() {
+    let disk = MemoryDisk::default();
+    let (mut journal, _) = open(&disk).expect("opens");
+    let vote = StoredVote { term: id(3, 0).term, node: NodeId(1), committed: false };
+    journal.commit(vec![Record::Vote(vote)]).expect("commits");
+    let own_segment = disk.read(&segments::path(FIRST_NAME)).expect("reads").expect("is there");
+    for (index, value) in (1..).zip([forged(0, 1 << 62, 3_000), own_segment]) {
+        let payload = StoredPayload::Command(value.into());
+        let entry = StoredEntry { id: id(1, index), payload };
+        journal.commit(vec![Record::Entry(entry)]).expect("commits");
+    }
+    // Their segments are used again by groups that end in the middle of these values.
+    journal.commit(vec![Record::Purge(id(1, 2))]).expect("commits");
+    for index in 3..=9 {
+        journal.commit(vec![Record::Entry(entry(1, index, 700))]).expect("commits");
+    }
+    journal.commit(vec![Record::Purge(id(1, 8))]).expect("commits");
+    for index in 10..=14 {
+        journal.commit(vec![Record::Entry(entry(1, index, 700))]).expect("commits");
+        let said = said(&disk).expect("opens");
+        assert_eq!((said.opened.vote, said.opened.last), (Some(vote), Some(id(1, index))));
+    }
+}
+
+#[test]
+fn a_reader_follows_a_truncation_and_tells_of_damage() {
+    let disk = MemoryDisk::default();
+    let mut journal = filled(&disk);
+    let reader = journal.reader();
+    journal.commit(vec![Record::TruncateAfter(Some(id(1, 38)))]).expect("commits");
+    journal.commit(vec![Record::Entry(entry(2, 39, 400))]).expect("commits");
+    let newest = reader.read(38, u64::MAX).expect("reads");
+    assert_eq!(newest, [entry(1, 38, 400), entry(2, 39, 400)]);
+
+    let path = segments::path(FIRST_NAME).to_string_lossy().into_owned();
+    let needle = b"entry 2 of 1";
+    disk.damage(&path, |bytes| {
+        let at = bytes.windows(needle.len()).position(|window| window == needle);
+        bytes[at.expect("the record is in the file")] ^= 1;
+    });
+    let refused = reader.read(1, 5).expect_err("damaged").to_string();
+    assert_eq!(refused, "entry 2: a checksum that does not hold");
+}
+
+#[test]
+fn records_that_contradict_each_other_are_refused() {
+    let two = |first: Record, second: Record| {
+        let carried = Record::Carried(Carried { floor: 1, ..Carried::default() });
+        let mut bytes = Vec::new();
+        for (number, record) in (1..).zip([carried, first, second]) {
+            let mut records = Vec::new();
+            format::push_record(&mut records, number, &record);
+            let spot = Spot { salt: SALT, segment: FIRST_NAME, offset: bytes.len() };
+            bytes.extend(format::group(spot, number, &records));
+        }
+        let disk = MemoryDisk::default();
+        disk.replace(&segments::path(FIRST_NAME), &bytes).expect("writes");
+        said(&disk).map_err(|refusal| refusal.to_string())
+    };
+    let at = |index| Record::Entry(entry(1, index, 9));
+    assert_eq!(two(at(1), at(2)).expect("opens").entries.len(), 2);
+    for (first, second, detail) in [
+        (at(1), at(1), "entry 1 stands where entry 2 should"),
+        (at(1), at(3), "entry 3 stands where entry 2 should"),
+        (at(3), at(4), "entries 1 to 2 are missing"),
+    ] {
+        let refusal = two(first, second).expect_err(detail);
+        let expected = format!("Q1404 log/0001.segment is damaged: {detail}");
+        assert!(refusal.starts_with(&expected), "{refusal}");
+    }
+}
+
+#[test]
+fn a_disk_that_is_full_is_not_asked_for_a_spare_again_and_again() {
+    let disk = MemoryDisk::default();
+    let (mut journal, _) = open(&disk).expect("opens");
+    let spares = journal.spares();
+    assert!(spares.want_tending());
+    disk.set_full(true);
+    spares.tend().expect_err("no room");
+    assert!(!spares.want_tending(), "not before the next segment is begun");
+    disk.set_full(false);
+    for index in 1..=5 {
+        journal.commit(vec![Record::Entry(entry(1, index, 900))]).expect("commits");
+    }
+    assert!(spares.want_tending());
 }
