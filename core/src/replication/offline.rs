@@ -5,11 +5,11 @@
 //! an operator with a directory from a dead machine.
 //!
 //! Invariants
-//! - Reading appends, votes and compacts nothing. (Opening repairs snapshots that were not closed and
-//!   writes the newest records of the log once more, as the node would at its next start.)
+//! - Reading appends, votes and compacts nothing. (Opening repairs snapshots that were not closed
+//!   and writes the newest records of the log once more, as the node would at its next start.)
 //! - Rewriting leaves every entry its name and the log its length, unless a crash ends it half-way,
-//!   which leaves a shorter log: what it makes is a store that no
-//!   checksum tells from an honest one. Only a comparison with ledgers or other stores does.
+//!   which leaves a shorter log: what it makes is a store that no checksum tells from an honest
+//!   one. Only a comparison with ledgers or other stores does.
 //! - The whole durable log is applied, also past the last entry that the node knew to be
 //!   committed: it notes that only now and then. So a node that ended while it was behind, or led
 //!   alone, may show entries here that its cluster later gave up.

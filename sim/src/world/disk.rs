@@ -26,8 +26,8 @@ const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
 /// A write that was not synced survives a power cut in units of this size, or not at all.
 const SECTOR_SIZE_BYTES: u64 = 512;
-/// Writes through one handle that wait for a sync. After so many the machine's kernel writes them out by
-/// itself, as a real one does sooner or later.
+/// Writes through one handle that wait for a sync. After so many the machine's kernel writes them
+/// out by itself, as a real one does sooner or later.
 const UNSYNCED_COUNT_MAX: usize = 64;
 const NEVER: u64 = u64::MAX;
 

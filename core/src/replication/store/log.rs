@@ -10,7 +10,7 @@ use super::tail::{Opened, Tail};
 use super::{LogId, StoreError, StoredEntry, StoredVote};
 use crate::ports::{Disk, Lane};
 
-/// Writes that are handed to the journal together, which makes them durable with one sync as a rule.
+/// Writes that are handed to the journal together; as a rule one sync makes them durable.
 const GROUP_COUNT_MAX: usize = 4_096;
 
 /// Told once its write is durable, or never will be.

@@ -37,8 +37,8 @@ use super::tail::{Opened, Tail};
 use super::{StoreError, StoredEntry, snapshots};
 use crate::ports::{Blocks, Disk, OpenHow};
 
-/// Size of a segment. A group that is larger makes the segment that it begins larger. Small, because
-/// a start reads whole segments, and the allocator keeps the memory for them.
+/// Size of a segment. A group that is larger makes the segment that it begins larger. Small,
+/// because a start reads whole segments, and the allocator keeps the memory for them.
 pub(super) const SEGMENT_SIZE_BYTES: usize = 1 << 20;
 const FIRST_NAME: u32 = 1;
 const FIRST_NUMBER: u64 = 1;
@@ -275,8 +275,8 @@ impl Journal {
         }
     }
 
-    /// Notes that the group is durable. The mark has no sync of its own: it is for damage that comes
-    /// later than the system writes it out, and tells it from a write that the power cut.
+    /// Notes that the group is durable. The mark has no sync of its own: it is for damage that
+    /// comes later than the system writes it out, and tells it from a write that the power cut.
     fn mark_synced(&self, number: u64) -> io::Result<()> {
         self.mark.write_at(0, &format::synced_mark(self.salt, number))
     }
