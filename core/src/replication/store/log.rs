@@ -60,7 +60,10 @@ impl LogStore {
         let (journal, tail) = lock(&slot).take().expect("the job has run")?;
         let (writes, asked) = mpsc::unbounded_channel();
         let read_lane = disk.lane("log-read");
-        let (reader, aside) = (journal.reader(), read_lane.clone());
+        let reader = journal.reader();
+        // Who only reads or mends needs no spare segments, and leaves no work behind that would
+        // hold the data directory after the store is dropped.
+        let aside = new.is_some().then(|| read_lane.clone());
         tokio::task::spawn_local(write_all(journal, lane, aside, asked));
         let shared = Shared { reader, read_lane, tail: Mutex::new(tail) };
         Ok(LogStore { shared: Arc::new(shared), writes })
@@ -178,7 +181,7 @@ fn without_gap(entries: Vec<StoredEntry>) -> io::Result<Vec<StoredEntry>> {
 async fn write_all(
     journal: Journal,
     lane: Arc<dyn Lane>,
-    aside: Arc<dyn Lane>,
+    aside: Option<Arc<dyn Lane>>,
     mut asked: mpsc::UnboundedReceiver<Write>,
 ) {
     let spares = journal.spares();
@@ -209,7 +212,9 @@ async fn write_all(
             fail_rest(asked).await;
             return;
         }
-        tend(&spares, &*aside);
+        if let Some(aside) = &aside {
+            tend(&spares, &**aside);
+        }
     }
 }
 
