@@ -71,7 +71,15 @@ pub(crate) struct DataDir {
     root: PathBuf,
     /// One replacement at a time: two of the same file would share the file written beside it.
     replacing: Mutex<()>,
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for DataDir {
+    fn drop(&mut self) {
+        // Said, not left to the closing of the file: a child process that was forked and has not
+        // reached its program yet shares the lock. An error leaves exactly that.
+        let _ = self.lock.unlock();
+    }
 }
 
 impl DataDir {
@@ -94,7 +102,7 @@ impl DataDir {
             .and_then(|()| writeln!(lock, "{}", std::process::id()))
             .and_then(|()| sync_dir(&root))
             .map_err(unusable)?;
-        Ok(DataDir { root, replacing: Mutex::new(()), _lock: lock })
+        Ok(DataDir { root, replacing: Mutex::new(()), lock })
     }
 
     /// The real path of `path`, or `InvalidInput`.
@@ -280,6 +288,17 @@ mod tests {
         assert!(DataDisk::open(&root).is_err(), "an open file still belongs to the first");
         drop(blocks);
         DataDisk::open(&root).unwrap();
+    }
+
+    #[test]
+    fn a_child_that_inherited_the_lock_does_not_keep_the_directory() {
+        let place = tempfile::tempdir().unwrap();
+        let first = DataDisk::open(place.path()).unwrap();
+        // As a child has it between fork and exec: the same lock under a second descriptor.
+        let inherited = first.0.lock.try_clone().unwrap();
+        drop(first);
+        DataDisk::open(place.path()).unwrap();
+        drop(inherited);
     }
 
     #[test]

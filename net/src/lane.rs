@@ -5,8 +5,9 @@
 //! as the log writer does before it queues its next batch.
 //!
 //! Invariants
-//! - A queued job runs, also if its future or the lane itself is dropped: the thread ends only
-//!   when the queue is empty and nobody can add to it.
+//! - A queued job runs, also if its future or the lane itself is dropped: dropping the lane waits
+//!   until the queue is empty and the thread has let the data directory go. So whoever has dropped
+//!   a node or a store can open its directory again at once.
 //! - A job that panics ends the process. Its caller may believe half of its work was done, and the
 //!   jobs behind it build on all of it.
 //! - The thread keeps the data directory, so nobody else gets it while a job may still write.
@@ -15,6 +16,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc;
+use std::thread::JoinHandle;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -25,12 +27,19 @@ use crate::disk::DataDir;
 
 type Queued = (Job, oneshot::Sender<io::Result<()>>);
 
-/// The node's end of a lane. Dropping it lets the thread finish its queue and end.
+/// The node's end of a lane. Dropping it blocks until the thread has finished its queue.
 #[derive(Debug)]
 pub(crate) struct ThreadLane {
     name: &'static str,
     /// Why there is no thread, if the system granted none; every job then fails with it.
-    queue: Result<mpsc::Sender<Queued>, io::ErrorKind>,
+    running: Result<Running, io::ErrorKind>,
+}
+
+/// Both are taken only when the lane is dropped.
+#[derive(Debug)]
+struct Running {
+    queue: Option<mpsc::Sender<Queued>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl ThreadLane {
@@ -42,7 +51,22 @@ impl ThreadLane {
             run_in_order(name, &jobs);
             drop(held);
         });
-        ThreadLane { name, queue: started.map(|_| queue).map_err(|error| error.kind()) }
+        let running = started
+            .map(|thread| Running { queue: Some(queue), thread: Some(thread) })
+            .map_err(|error| error.kind());
+        ThreadLane { name, running }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.queue.take());
+        // A job may own the last use of its own lane; the thread cannot wait for itself.
+        let others = |thread: &JoinHandle<()>| thread.thread().id() != std::thread::current().id();
+        if let Some(thread) = self.thread.take().filter(others) {
+            // A panic in a job has ended the process before this.
+            let _ = thread.join();
+        }
     }
 }
 
@@ -60,8 +84,8 @@ fn run_in_order(name: &str, jobs: &mpsc::Receiver<Queued>) {
 impl Lane for ThreadLane {
     fn run(&self, job: Job) -> BoxFuture<'static, io::Result<()>> {
         let name = self.name;
-        let queue = match &self.queue {
-            Ok(queue) => queue,
+        let queue = match &self.running {
+            Ok(running) => &running.queue,
             Err(kind) => {
                 let error = io::Error::new(*kind, format!("lane {name} has no thread"));
                 return futures_util::future::ready(Err(error)).boxed();
@@ -69,7 +93,7 @@ impl Lane for ThreadLane {
         };
         let (reply, result) = oneshot::channel();
         // A refused job drops its reply, so the future below fails as it should.
-        let _ = queue.send((job, reply));
+        let _ = queue.as_ref().map(|queue| queue.send((job, reply)));
         async move {
             let ended = |_| io::Error::new(io::ErrorKind::BrokenPipe, format!("lane {name} ended"));
             result.await.map_err(ended)?
@@ -116,18 +140,33 @@ mod tests {
             tell.send(()).unwrap();
             Ok(())
         })));
-        drop(lane);
         drop(held);
+        let dropping = std::thread::spawn(move || drop(lane));
 
         let taken = DataDir::open(place.path()).unwrap_err().to_string();
         assert!(taken.starts_with("Q1401"), "a job still runs, but another got in: {taken}");
         go_on.send(()).unwrap();
-        done.recv().unwrap();
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
-        while DataDir::open(place.path()).is_err() {
-            assert!(std::time::Instant::now() < deadline, "the lane's thread did not end");
-            std::thread::yield_now();
-        }
+        dropping.join().unwrap();
+        done.try_recv().unwrap();
+        DataDir::open(place.path()).unwrap();
+    }
+
+    #[test]
+    fn a_job_may_own_the_last_use_of_its_own_lane() {
+        let (_place, _held, lane) = lane("log");
+        let lane = Arc::new(lane);
+        let (go_on, wait) = mpsc::channel::<()>();
+        let (tell, done) = mpsc::channel();
+        let own = lane.clone();
+        drop(lane.run(Box::new(move || {
+            wait.recv().unwrap();
+            drop(own);
+            tell.send(()).unwrap();
+            Ok(())
+        })));
+        drop(lane);
+        go_on.send(()).unwrap();
+        done.recv_timeout(std::time::Duration::from_secs(10)).unwrap();
     }
 
     /// Runs itself in a second process, because the first must live to see how that one ends.

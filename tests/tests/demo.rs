@@ -314,6 +314,23 @@ impl Demo {
         texts.filter(|text| text.contains(&temporary)).collect()
     }
 
+    /// The end of what each daemon has logged.
+    fn last_words(&self) -> String {
+        let mut words = String::new();
+        let stages = fs::read_dir(self.place.path().join("tmp")).expect("it was made here");
+        for stage in stages.flatten() {
+            for node in 1..=4 {
+                let log = stage.path().join(format!("n{node}/log"));
+                let log = fs::read_to_string(&log).unwrap_or_else(|error| format!("{error}"));
+                let lines: Vec<&str> = log.lines().collect();
+                for line in &lines[lines.len().saturating_sub(20)..] {
+                    words.push_str(&format!("n{node}  {line}\n"));
+                }
+            }
+        }
+        words
+    }
+
     /// No process, no file and no rule of the network is left.
     fn left_nothing(&self, test: &str) {
         assert_eq!(self.processes(), Vec::<String>::new());
@@ -388,10 +405,11 @@ fn an_interrupted_demo_leaves_nothing() {
     let (code, printed, said) = demo.ended(|demo, line| {
         if line.contains(at) {
             std::thread::sleep(Duration::from_millis(500));
+            let running = demo.processes();
             assert!(
-                demo.processes().len() >= 5,
-                "four daemons and a writer: {:?}",
-                demo.processes()
+                running.len() >= 5,
+                "four daemons and a writer: {running:#?}\n{}",
+                demo.last_words()
             );
             assert!(cut::missing().is_some() || has_table(demo.child.id()), "the network is cut");
             demo.signal(libc::SIGINT);
