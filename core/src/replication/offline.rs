@@ -110,7 +110,7 @@ pub async fn rewrite(
     mut rewrite: impl FnMut(LogIndex, &Bytes) -> Rewritten,
 ) -> Result<usize, OfflineError> {
     let log = LogStore::open_existing(disk).await?;
-    let mut before = log.state().purged;
+    let mut before = log.state().compacted;
     let mut next = before.map_or(0, |id| id.index.0) + 1;
     // The first entry that is another, and all that follow it: they are written anew.
     let (mut rewritten, mut changed_count) = (Vec::new(), 0);

@@ -74,7 +74,7 @@ impl RaftLogStorage<Types> for RaftLog {
     async fn get_log_state(&mut self) -> io::Result<LogState<Types>> {
         let state = self.0.state();
         Ok(LogState {
-            last_purged_log_id: state.purged.map(from_log_id),
+            last_purged_log_id: state.compacted.map(from_log_id),
             last_log_id: state.last.map(from_log_id),
         })
     }
@@ -116,7 +116,7 @@ impl RaftLogStorage<Types> for RaftLog {
 
     async fn purge(&mut self, upto: LogIdOf<Types>) -> io::Result<()> {
         let (done, durable) = completion();
-        self.0.purge(to_log_id(&upto), done);
+        self.0.compact(to_log_id(&upto), done);
         durable.await
     }
 }

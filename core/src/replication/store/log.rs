@@ -110,9 +110,9 @@ impl LogStore {
     }
 
     /// Drops entries up to `upto`, which a snapshot covers.
-    pub(crate) fn purge(&self, upto: LogId, done: Done) {
-        lock(&self.shared.tail).purge(upto);
-        self.write(vec![Record::Purge(upto)], Some(done));
+    pub(crate) fn compact(&self, upto: LogId, done: Done) {
+        lock(&self.shared.tail).compact(upto);
+        self.write(vec![Record::Compact(upto)], Some(done));
     }
 
     /// Makes everything asked for so far durable.
@@ -123,15 +123,16 @@ impl LogStore {
     /// The entries in `[start, end)` that exist, in order and without a gap.
     pub(crate) async fn read(&self, start: u64, end: u64) -> io::Result<Vec<StoredEntry>> {
         loop {
-            let (cached, truncations_count) = {
+            let (cached, end, truncations_count) = {
                 let tail = lock(&self.shared.tail);
+                // What was truncated may still be on the disk: nothing after the last is read.
                 let last_index = tail.opened.last.map_or(0, |id| id.index.0);
                 let end = end.min(last_index + 1);
                 if start >= end {
                     return Ok(Vec::new());
                 }
                 let cached = tail.entries.range(start..end).map(|(_, entry)| entry.clone());
-                (cached.collect::<Vec<_>>(), tail.truncations_count)
+                (cached.collect::<Vec<_>>(), end, tail.truncations_count)
             };
             let cached_from = cached.first().map_or(end, |entry| entry.id.index.0);
             if cached_from <= start {

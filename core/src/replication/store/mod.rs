@@ -71,7 +71,7 @@ impl StoreError {
 /// Refuses a log that begins behind `index`, up to where the newest snapshot reaches: the entries
 /// between are nowhere.
 pub(crate) fn check_fits(log: &LogStore, index: LogIndex) -> Result<(), StoreError> {
-    match log.state().purged {
+    match log.state().compacted {
         Some(upto) if upto.index > index => {
             let (first, last) = (index.0 + 1, upto.index.0);
             let detail = format!("entries {first} to {last} are neither in it nor in the log");

@@ -14,7 +14,7 @@ const CACHED_SIZE_BYTES_MAX: usize = 8 << 20;
 pub(crate) struct Opened {
     pub(crate) vote: Option<StoredVote>,
     pub(crate) committed: Option<LogId>,
-    pub(crate) purged: Option<LogId>,
+    pub(crate) compacted: Option<LogId>,
     pub(crate) last: Option<LogId>,
 }
 
@@ -45,15 +45,15 @@ impl Tail {
         self.truncations_count += 1;
         self.entries.split_off(&first_index);
         self.measure();
-        self.opened.last = last.or(self.opened.purged);
+        self.opened.last = last.or(self.opened.compacted);
         self.durable_index = self.durable_index.min(first_index.saturating_sub(1));
     }
 
     /// Drops the entries up to `upto`.
-    pub(super) fn purge(&mut self, upto: LogId) {
+    pub(super) fn compact(&mut self, upto: LogId) {
         self.entries = self.entries.split_off(&(upto.index.0 + 1));
         self.measure();
-        self.opened.purged = Some(upto);
+        self.opened.compacted = Some(upto);
         self.opened.last = self.opened.last.max(Some(upto));
     }
 

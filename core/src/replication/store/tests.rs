@@ -69,7 +69,7 @@ fn what_was_reported_durable_is_there_after_a_restart() {
         let state = log.state();
         assert_eq!(state.vote, Some(vote));
         assert_eq!(state.committed, Some(id(1, 2)));
-        assert_eq!((state.purged, state.last), (None, Some(id(2, 3))));
+        assert_eq!((state.compacted, state.last), (None, Some(id(2, 3))));
         assert_eq!(log.read(2, 9).await.expect("reads"), [entry(1, 2), entry(2, 3)]);
     });
 }
@@ -90,24 +90,39 @@ fn entries_are_readable_before_they_are_durable_and_gone_once_truncated() {
 }
 
 #[test]
-fn a_purged_log_begins_after_what_the_snapshot_covers() {
+fn a_compacted_log_begins_after_what_the_snapshot_covers() {
     local(async {
         let disk = MemoryDisk::default();
         let log = reopen(&disk).await.expect("opens");
         append(&log, (1..=5).map(|index| entry(1, index)).collect()).await;
         let (told, durable) = done();
-        log.purge(id(1, 3), told);
+        log.compact(id(1, 3), told);
         durable.await.expect("durable");
 
         let log = reopen(&disk).await.expect("opens again");
-        assert_eq!(log.state().purged, Some(id(1, 3)));
+        assert_eq!(log.state().compacted, Some(id(1, 3)));
         assert_eq!(log.read(1, 9).await.expect("reads"), [entry(1, 4), entry(1, 5)]);
 
         let (told, durable) = done();
-        log.purge(id(1, 9), told); // a snapshot from the leader covers more than the log held
+        log.compact(id(1, 9), told); // a snapshot from the leader covers more than the log held
         durable.await.expect("durable");
         let log = reopen(&disk).await.expect("opens again");
-        assert_eq!((log.state().purged, log.state().last), (Some(id(1, 9)), Some(id(1, 9))));
+        assert_eq!((log.state().compacted, log.state().last), (Some(id(1, 9)), Some(id(1, 9))));
+    });
+}
+
+#[test]
+fn a_truncated_entry_is_not_read_from_the_disk_while_it_is_still_there() {
+    local(async {
+        let large = |index| StoredEntry {
+            id: id(1, index),
+            payload: StoredPayload::Command(Bytes::from(vec![0; 1 << 20])),
+        };
+        let log = reopen(&MemoryDisk::default()).await.expect("opens");
+        append(&log, (1..=30).map(large).collect()).await;
+        log.truncate_after(Some(id(1, 5)), Box::new(|_| ())); // the writer has not run yet
+        let entries = log.read(1, u64::MAX).await.expect("reads");
+        assert_eq!(entries.last().map(|entry| entry.id), Some(id(1, 5)));
     });
 }
 
@@ -117,7 +132,7 @@ fn a_log_that_begins_behind_its_snapshot_is_refused() {
         let log = reopen(&MemoryDisk::default()).await.expect("opens");
         check_fits(&log, LogIndex(0)).expect("a new log begins with entry 1");
         let (told, durable) = done();
-        log.purge(id(1, 9), told);
+        log.compact(id(1, 9), told);
         durable.await.expect("durable");
         check_fits(&log, LogIndex(9)).expect("they meet");
         let refusal = check_fits(&log, LogIndex(6)).expect_err("a gap").to_string();

@@ -27,7 +27,7 @@ use crate::codec::{decode, encode};
 const GROUP: [u8; 4] = *b"QLG1";
 /// Begins a mark, which is a header alone: the group of this number is durable.
 const SYNCED: [u8; 4] = *b"QLS1";
-const HEADER_SIZE_BYTES: usize = 32;
+pub(super) const HEADER_SIZE_BYTES: usize = 32;
 const RECORD_HEADER_SIZE_BYTES: usize = 9;
 const CARRIED_KIND: u8 = 1;
 const FLOOR_KIND: u8 = 7;
@@ -38,7 +38,7 @@ const ALIGNMENT_BYTES: usize = 8;
 pub(in super::super) struct Carried {
     pub(super) vote: Option<StoredVote>,
     pub(super) committed: Option<LogId>,
-    pub(super) purged: Option<LogId>,
+    pub(super) compacted: Option<LogId>,
     /// Groups with smaller numbers are not needed any more.
     pub(super) floor: u64,
 }
@@ -57,7 +57,7 @@ pub(in super::super) enum Record {
     /// The entries after this one never were committed, and are gone.
     TruncateAfter(Option<LogId>),
     /// A snapshot covers the entries up to here.
-    Purge(LogId),
+    Compact(LogId),
     /// Groups with smaller numbers are not needed any more. Written by the journal itself.
     Floor(u64),
 }
@@ -70,7 +70,7 @@ impl Record {
             Record::Vote(_) => 3,
             Record::Committed(_) => 4,
             Record::TruncateAfter(_) => 5,
-            Record::Purge(_) => 6,
+            Record::Compact(_) => 6,
             Record::Floor(_) => FLOOR_KIND,
         }
     }
@@ -82,7 +82,7 @@ impl Record {
             Record::Vote(vote) => encode(vote),
             Record::Committed(committed) => encode(committed),
             Record::TruncateAfter(last) => encode(last),
-            Record::Purge(upto) => encode(upto),
+            Record::Compact(upto) => encode(upto),
             Record::Floor(floor) => encode(floor),
         }
     }
@@ -95,7 +95,7 @@ impl Record {
             3 => decode(what, content).map(Record::Vote),
             4 => decode(what, content).map(Record::Committed),
             5 => decode(what, content).map(Record::TruncateAfter),
-            6 => decode(what, content).map(Record::Purge),
+            6 => decode(what, content).map(Record::Compact),
             FLOOR_KIND => decode(what, content).map(Record::Floor),
             _ => return Err(format!("a record of the unknown kind {kind}")),
         };
@@ -245,9 +245,9 @@ pub(super) fn groups(salt: u64, segment: u32, bytes: &[u8]) -> Vec<Group> {
     groups
 }
 
-/// The salt of the group that a segment begins with; `None` if it does not begin with one.
-pub(super) fn salt(segment: u32, bytes: &[u8]) -> Option<u64> {
-    let read = Read::header(GROUP, bytes)?;
+/// The salt of the group that a segment with this head begins with; `None` if it begins with none.
+pub(super) fn salt(segment: u32, head: &[u8]) -> Option<u64> {
+    let read = Read::header(GROUP, head)?;
     let spot = Spot { salt: read.salt, segment, offset: 0 };
     read.holds(spot).then_some(read.salt)
 }

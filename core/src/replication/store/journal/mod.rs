@@ -88,7 +88,7 @@ struct Gathered {
 enum Effect {
     Placed { index: u64, at: Range<usize> },
     Truncated { after: u64 },
-    Purged { upto: u64 },
+    Compacted { upto: u64 },
 }
 
 impl Journal {
@@ -117,9 +117,9 @@ impl Journal {
         let replayed = replay::replay(segments, &mark.unwrap_or_default())?;
 
         let next_name = names.iter().max().map_or(FIRST_NAME, |name| name + 1);
-        let Opened { vote, committed, purged, .. } = replayed.tail.opened;
+        let Opened { vote, committed, compacted, .. } = replayed.tail.opened;
         let floor = replayed.used.front().map_or(FIRST_NUMBER, |used| used.first_number);
-        let carried = Carried { vote, committed, purged, floor };
+        let carried = Carried { vote, committed, compacted, floor };
         let spares = Spares::new(disk.clone(), segment_size_bytes, replayed.spares, next_name);
         let journal = Journal {
             places: Arc::new(Mutex::new(replayed.places)),
@@ -181,9 +181,9 @@ impl Journal {
             }
             Record::Vote(vote) => gathered.carried.vote = Some(vote),
             Record::Committed(committed) => gathered.carried.committed = committed,
-            Record::Purge(upto) => {
-                gathered.carried.purged = Some(upto);
-                gathered.effects.push(Effect::Purged { upto: upto.index.0 });
+            Record::Compact(upto) => {
+                gathered.carried.compacted = Some(upto);
+                gathered.effects.push(Effect::Compacted { upto: upto.index.0 });
                 let floor = self.floor_after(upto.index.0);
                 if floor > self.gathered.carried.floor {
                     self.gather(Record::Floor(floor));
@@ -259,7 +259,7 @@ impl Journal {
                     places.push(index, Place { segment, number, offset, size_bytes });
                 }
                 Effect::Truncated { after } => places.truncate_after(after),
-                Effect::Purged { upto } => places.purge(upto),
+                Effect::Compacted { upto } => places.compact(upto),
             }
         }
     }
@@ -339,8 +339,8 @@ impl JournalReader {
                 Ok(entries) => return Ok(entries.into_iter().flatten().collect()),
                 Err(error) => error,
             };
-            // What was purged meanwhile may be overwritten; what was not is damaged.
-            let first_index = lock(&self.0).start_index();
+            // What was compacted meanwhile may be overwritten; what was not is damaged.
+            let first_index = lock(&self.0).first_index();
             if first_index <= start {
                 return Err(error);
             }

@@ -45,13 +45,8 @@ impl Places {
         (!self.places.is_empty()).then(|| self.first_index + self.places.len() as u64)
     }
 
-    /// The index of the first entry; `None` while there is none.
-    pub(super) fn first_index(&self) -> Option<u64> {
-        (!self.places.is_empty()).then_some(self.first_index)
-    }
-
     /// No entry below this index is there.
-    pub(super) fn start_index(&self) -> u64 {
+    pub(super) fn first_index(&self) -> u64 {
         self.first_index
     }
 
@@ -70,7 +65,7 @@ impl Places {
         self.places.truncate(kept_count);
     }
 
-    pub(super) fn purge(&mut self, upto: u64) {
+    pub(super) fn compact(&mut self, upto: u64) {
         let gone_count = (upto + 1).saturating_sub(self.first_index) as usize;
         self.places.drain(..gone_count.min(self.places.len()));
         self.first_index = self.first_index.max(upto + 1);

@@ -36,7 +36,7 @@ pub(super) struct Replayed {
 pub(super) fn replay(segments: Vec<Segment>, mark: &[u8]) -> Result<Replayed, StoreError> {
     // One buffer for all: the memory of many large ones would stay with the process.
     let mut bytes = Vec::new();
-    let salt = salt(&segments, &mut bytes)?;
+    let salt = salt(&segments)?;
     let survey = Survey::of(&segments, salt, &mut bytes)?;
     survey.check(&segments, format::synced(salt, mark))?;
     let floor = survey.floor.unwrap_or(0);
@@ -60,11 +60,12 @@ pub(super) fn replay(segments: Vec<Segment>, mark: &[u8]) -> Result<Replayed, St
 }
 
 /// The salt of the journal, which every segment that was ever used begins with.
-fn salt(segments: &[Segment], bytes: &mut Vec<u8>) -> Result<u64, StoreError> {
+fn salt(segments: &[Segment]) -> Result<u64, StoreError> {
     let mut salt = None;
     for segment in segments {
-        read(segment, bytes)?;
-        let found = format::salt(segment.name, bytes);
+        let head = segment.read_head(format::HEADER_SIZE_BYTES);
+        let head = head.map_err(|error| StoreError::reading(path(segment.name), error))?;
+        let found = format::salt(segment.name, &head);
         if found.is_some() && salt.is_some() && found != salt {
             return Err(damaged(segment, "it belongs to another journal".to_owned()));
         }
@@ -148,8 +149,8 @@ impl Replayed {
             Record::Carried(carried) => {
                 let opened = &mut self.tail.opened;
                 (opened.vote, opened.committed) = (carried.vote, carried.committed);
-                if let Some(upto) = carried.purged {
-                    self.purge(upto);
+                if let Some(upto) = carried.compacted {
+                    self.compact(upto);
                 }
             }
             Record::Entry(entry) => {
@@ -169,24 +170,26 @@ impl Replayed {
                 self.places.truncate_after(last.map_or(0, |id| id.index.0));
                 self.tail.truncate_after(last);
             }
-            Record::Purge(upto) => self.purge(upto),
+            Record::Compact(upto) => self.compact(upto),
             Record::Floor(_) => {}
         }
         Ok(())
     }
 
-    fn purge(&mut self, upto: LogId) {
-        self.places.purge(upto.index.0);
-        self.tail.purge(upto);
+    fn compact(&mut self, upto: LogId) {
+        self.places.compact(upto.index.0);
+        self.tail.compact(upto);
     }
 
     /// Puts the segments where they belong, and checks what only the end can tell.
     fn finish(mut self, segments: Vec<Segment>) -> Result<Replayed, StoreError> {
-        let purged_index = self.tail.opened.purged.map_or(0, |id| id.index.0);
-        if let (Some(first), Some(newest)) = (self.places.first_index(), self.used.back())
-            && first > purged_index + 1
+        let compacted_index = self.tail.opened.compacted.map_or(0, |id| id.index.0);
+        let first = self.places.first_index();
+        if self.places.next_index().is_some()
+            && first > compacted_index + 1
+            && let Some(newest) = self.used.back()
         {
-            let detail = format!("entries {} to {} are missing", purged_index + 1, first - 1);
+            let detail = format!("entries {} to {} are missing", compacted_index + 1, first - 1);
             return Err(damaged(&newest.segment, detail));
         }
         let mut names: Vec<u32> = self.used.iter().map(|used| used.segment.name).collect();

@@ -44,6 +44,13 @@ impl Segment {
         Segment::open(disk, name)
     }
 
+    /// The first bytes, at most so many.
+    pub(super) fn read_head(&self, size_bytes: usize) -> io::Result<Vec<u8>> {
+        let mut head = vec![0; size_bytes.min(self.file.len()? as usize)];
+        self.file.read_at(0, &mut head)?;
+        Ok(head)
+    }
+
     /// The whole content, in place of what is in `bytes`.
     pub(super) fn read_into(&self, bytes: &mut Vec<u8>) -> io::Result<()> {
         bytes.resize(self.file.len()? as usize, 0);

@@ -59,7 +59,7 @@ enum Call {
     Vote { node: u64 },
     Committed,
     TruncateLast { count: u64 },
-    PurgeFirst { count: u64 },
+    CompactFirst { count: u64 },
     InstallSnapshot { ahead: u64 },
 }
 
@@ -76,7 +76,7 @@ fn call() -> impl Strategy<Value = Call> {
         1 => (1..4_u64).prop_map(|node| Call::Vote { node }),
         1 => Just(Call::Committed),
         1 => (1..6_u64).prop_map(|count| Call::TruncateLast { count }),
-        2 => (1..20_u64).prop_map(|count| Call::PurgeFirst { count }),
+        2 => (1..20_u64).prop_map(|count| Call::CompactFirst { count }),
         1 => (1..9_u64).prop_map(|ahead| Call::InstallSnapshot { ahead }),
     ]
 }
@@ -111,22 +111,22 @@ impl Said {
             Call::TruncateLast { count } => {
                 let kept_count = self.entries.len().saturating_sub(*count as usize);
                 after.entries.truncate(kept_count);
-                let last = after.entries.last().map(|entry| entry.id).or(self.opened.purged);
+                let last = after.entries.last().map(|entry| entry.id).or(self.opened.compacted);
                 after.opened.last = last;
                 vec![Record::TruncateAfter(last)]
             }
-            Call::PurgeFirst { count } => {
+            Call::CompactFirst { count } => {
                 let gone_count = self.entries.len().min(*count as usize);
                 let gone: Vec<_> = after.entries.drain(..gone_count).collect();
                 let Some(last) = gone.last() else { return (Vec::new(), after) };
-                after.opened.purged = Some(last.id);
-                vec![Record::Purge(last.id)]
+                after.opened.compacted = Some(last.id);
+                vec![Record::Compact(last.id)]
             }
             Call::InstallSnapshot { ahead } => {
                 let upto = id(election, self.last_index() + ahead);
                 after.entries.clear();
-                (after.opened.purged, after.opened.last) = (Some(upto), Some(upto));
-                vec![Record::Purge(upto)]
+                (after.opened.compacted, after.opened.last) = (Some(upto), Some(upto));
+                vec![Record::Compact(upto)]
             }
         };
         (records, after)
@@ -286,17 +286,17 @@ fn a_journal_that_is_gone_is_not_begun_anew() {
 }
 
 #[test]
-fn purged_segments_are_used_again_and_those_too_many_removed() {
+fn compacted_segments_are_used_again_and_those_too_many_removed() {
     let disk = MemoryDisk::default();
     let mut journal = filled(&disk);
     let most_count = files(&disk).len();
-    journal.commit(vec![Record::Purge(id(1, 38))]).expect("commits");
+    journal.commit(vec![Record::Compact(id(1, 38))]).expect("commits");
     assert!(journal.spares().want_tending());
     journal.spares().tend().expect("removes");
     let few_count = files(&disk).len();
     assert!(few_count < most_count, "{few_count} files of {most_count}");
     for index in 41..400 {
-        let records = vec![Record::Entry(entry(1, index, 400)), Record::Purge(id(1, index - 5))];
+        let records = vec![Record::Entry(entry(1, index, 400)), Record::Compact(id(1, index - 5))];
         journal.commit(records).expect("commits");
         if journal.spares().want_tending() {
             journal.spares().tend().expect("makes or removes");
@@ -314,12 +314,12 @@ fn a_reader_gets_what_exists_while_segments_are_used_again() {
     let mut journal = filled(&disk);
     let reader = journal.reader();
     let runs = lock(&reader.0).runs(1, 41);
-    journal.commit(vec![Record::Purge(id(1, 30))]).expect("commits");
+    journal.commit(vec![Record::Compact(id(1, 30))]).expect("commits");
     for index in 41..=60 {
         journal.commit(vec![Record::Entry(entry(1, index, 400))]).expect("commits");
     }
     let overwritten = runs.iter().map(Run::read).any(|read| read.is_err());
-    assert!(overwritten, "what was purged is another segment now, and its checksum tells");
+    assert!(overwritten, "what was compacted is another segment now, and its checksum tells");
     let indexes: Vec<u64> =
         reader.read(1, 41).expect("reads").iter().map(|entry| entry.id.index.0).collect();
     assert_eq!(indexes, (31..41).collect::<Vec<_>>());
@@ -417,11 +417,11 @@ fn what_a_client_stores_is_never_taken_for_a_group() {
         journal.commit(vec![Record::Entry(entry)]).expect("commits");
     }
     // Their segments are used again by groups that end in the middle of these values.
-    journal.commit(vec![Record::Purge(id(1, 2))]).expect("commits");
+    journal.commit(vec![Record::Compact(id(1, 2))]).expect("commits");
     for index in 3..=9 {
         journal.commit(vec![Record::Entry(entry(1, index, 700))]).expect("commits");
     }
-    journal.commit(vec![Record::Purge(id(1, 8))]).expect("commits");
+    journal.commit(vec![Record::Compact(id(1, 8))]).expect("commits");
     for index in 10..=14 {
         journal.commit(vec![Record::Entry(entry(1, index, 700))]).expect("commits");
         let said = said(&disk).expect("opens");
