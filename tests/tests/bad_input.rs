@@ -236,7 +236,7 @@ fn a_full_disk_ends_its_node_alone_and_what_it_held_is_whole() {
         disk.free();
         cluster.start(node);
         cluster.wait_ms("the node is back", 10_000, || {
-            cluster.status(node).is_some_and(|status| status.leader.is_some())
+            cluster.status(node).is_some_and(|status| status.has_leader())
         });
     }
     let verdict = load.verdict(&mut cluster);

@@ -38,6 +38,8 @@ fn all_nodes_restarted_on_new_addresses_are_the_same_cluster() {
     for key in 0..KEYS_COUNT {
         done(&cluster, key % 3 + 1, &["put", &format!("key {key}"), &format!("value {key}")]);
     }
+    // A node may follow its leader before it has applied the roster.
+    cluster.wait_ms("the roster names everyone", 10_000, || roster_names_everyone(&cluster));
     let before: Vec<_> = (1..=3).map(|node| cluster.status(node).expect("it answers")).collect();
     let old_apis = cluster.apis();
     // Half of them in order, half at once: what was acknowledged needs neither.

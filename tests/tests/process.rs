@@ -15,7 +15,6 @@ use quorate_tests::cluster::Cluster;
 use quorate_tests::load::Load;
 use quorate_tests::percentiles::percentile;
 
-/// Runs `quorate kv` against one node and returns what it printed.
 fn put(api: SocketAddr, key: &str, value: &str) {
     let output = kv(api, &["put", key, value]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -44,7 +43,7 @@ fn killing_the_leader_under_load_loses_nothing() {
         waits_ms.push(load.next_acknowledged_ms(killed_ns, 20_000));
         cluster.start(leader);
         cluster.wait_ms("it knows a leader after its restart", 10_000, || {
-            cluster.status(leader).is_some_and(|status| status.leader.is_some())
+            cluster.status(leader).is_some_and(|status| status.has_leader())
         });
     }
     let verdict = load.verdict(&mut cluster);

@@ -293,8 +293,8 @@ impl Disk for Absent {
     fn rename(&self, _: &Path, _: &Path) -> io::Result<()> {
         unreachable!("the API renames no file")
     }
-    fn remove(&self, _path: &Path) -> io::Result<()> {
-        unreachable!("the API renames no file")
+    fn remove(&self, _: &Path) -> io::Result<()> {
+        unreachable!("the API removes no file")
     }
     fn lane(&self, _: &'static str) -> Arc<dyn Lane> {
         unreachable!("the API does not block")
