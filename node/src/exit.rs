@@ -13,7 +13,7 @@ pub enum Exit {
     Usage = 2,
     /// Answered, but the cluster is not whole.
     Degraded = 3,
-    /// Nobody leads: no node that was asked knows a leader, or the elected one has no quorum.
+    /// No leader took it: none is known, it has just changed, or the elected one has no quorum.
     NoLeader = 4,
     /// The key does not exist.
     NotFound = 5,
