@@ -79,7 +79,7 @@ fn count_under_faults(seed: u64, bug: Bug) {
         for addend in 1..=60 {
             let _ = cluster.propose(Bytes::from((addend + round).to_string()));
         }
-        let name = format!("n{}", (seed + round) % 3 + 1);
+        let name = format!("n{}", cluster.choose("counter.crash.node", round).between(1, 3));
         cluster.crash(&[&name]);
         cluster.run_for_ms(1_000);
         cluster.restart(&[&name]);

@@ -6,6 +6,7 @@
 use std::time::Instant;
 
 use quorate_core::history::{OperationKind, Outcome, parse_lines};
+use quorate_sim::choices::{Choice, ChoiceFile, Choices, Edits, Keep};
 use quorate_sim::cluster::{Cluster, Report, Workload};
 use quorate_sim::run_isolated;
 use quorate_sim::scenarios::{self, Scenario, soak};
@@ -56,9 +57,11 @@ fn two_members_join_and_one_leaves() {
 #[test]
 fn the_first_node_freezes_while_the_cluster_grows() {
     tell("growth");
-    let growth = scenarios::by_name("growth").expect("the scenario is listed");
-    for moment in 0..40 {
-        told(growth, moment);
+    for moment_ms in 0..=12 {
+        for seed in 2..=4 {
+            let moment = Edits::default().with("growth.freezes_after_ms", 1, 1, moment_ms);
+            told_with("growth", &Choices::new(seed, moment, Keep::Nothing));
+        }
     }
 }
 
@@ -76,6 +79,87 @@ fn another_seed_gives_another_run() {
 
 fn told(scenario: Scenario, seed: u64) -> Report {
     scenario.run(seed).unwrap_or_else(|text| panic!("{text}"))
+}
+
+fn told_with(name: &str, choices: &Choices) -> Report {
+    let scenario = scenarios::by_name(name).expect("the scenario is listed");
+    let told = scenario.run_with(choices, None);
+    assert_eq!(choices.unmet_edits(), [], "{name}: an edit met no choice");
+    told.unwrap_or_else(|text| panic!("{text}"))
+}
+
+/// The choice file of a run, read back.
+fn file_of(name: &str, choices: &Choices, told: &Result<Report, String>) -> ChoiceFile {
+    let scenario = scenarios::by_name(name).expect("the scenario is listed");
+    let text = scenario.choice_file(choices, told).to_text();
+    ChoiceFile::parse(&text).expect("a run writes what can be read")
+}
+
+#[test]
+fn a_choice_file_tells_the_same_run_and_one_edited_choice_another() {
+    for scenario in scenarios::ALL {
+        let name = scenario.name;
+        let choices = Choices::new(3, Edits::default(), Keep::Chosen);
+        let told = told_with(name, &choices);
+        assert_eq!(told, self::told(scenario, 3), "{name}: recording changes nothing");
+        let file = file_of(name, &choices, &Ok(told));
+        assert_eq!(file.event_hash, Some(told.event_hash));
+
+        let replayed = |edits| told_with(name, &Choices::new(file.seed, edits, Keep::Nothing));
+        assert_eq!(replayed(file.edits.iter().cloned().collect()), told, "{name}");
+        // To force each choice to be what it is anyway changes nothing.
+        let with = |edits: Edits, choice: &Choice| {
+            edits.with(&choice.site, choice.instance, choice.k, choice.value)
+        };
+        assert_eq!(replayed(file.choices.iter().fold(Edits::default(), with)), told, "{name}");
+
+        let asked = file.choices.iter().find(|choice| choice.site == "client.node");
+        let mut edited = asked.expect("each scenario has clients").clone();
+        edited.value = if edited.value == edited.min { edited.max } else { edited.min };
+        assert_ne!(replayed(with(Edits::default(), &edited)).event_hash, told.event_hash, "{name}");
+    }
+}
+
+#[test]
+fn a_gust_that_is_edited_away_leaves_the_other_gusts_as_they_were() {
+    let choices = Choices::new(3, Edits::default(), Keep::Chosen);
+    told_with("storm", &choices);
+    let passes_by = Edits::default().with("storm.gust.strikes", 2, 1, 0);
+    let edited = Choices::new(3, passes_by, Keep::Chosen);
+    told_with("storm", &edited);
+    let plan = |choices: &Choices| -> Vec<Choice> {
+        let mut plan = choices.recorded();
+        plan.retain(|choice| choice.site.starts_with("storm."));
+        plan
+    };
+    let (before, after) = (plan(&choices), plan(&edited));
+    assert!(before.iter().any(|choice| choice.means.as_deref() == Some("freeze")), "{before:?}");
+    let changed: Vec<_> = before.iter().zip(&after).filter(|(one, other)| one != other).collect();
+    assert_eq!((before.len(), changed.len()), (after.len(), 1), "{changed:?}");
+    let (strikes, passes) = changed[0];
+    assert_eq!((strikes.site.as_str(), strikes.instance), ("storm.gust.strikes", 2));
+    assert_eq!((strikes.value, passes.value), (1, 0));
+}
+
+#[test]
+fn a_failed_run_has_a_choice_file_that_fails_the_same_way() {
+    let storm = scenarios::by_name("storm").expect("the scenario is listed");
+    let shortest = Edits::default().with("storm.gusts_count", 0, 1, 0);
+    let shortest = (1..=10).fold(shortest, |edits, gust| {
+        let edits = edits.with("storm.gust.strikes", gust, 1, 0);
+        edits.with("storm.gust.pause_ms", gust, 1, 0)
+    });
+    let choices = Choices::new(3, shortest, Keep::Chosen);
+    let told = storm.run_with(&choices, None);
+    let text = told.as_ref().expect_err("so short a storm leaves no time to write");
+    let first = "cargo run -p quorate-sim -- run storm --seed 3, with 21 edited choices";
+    assert_eq!(text.lines().next(), Some(first));
+    let file = file_of("storm", &choices, &told);
+    let reason = file.failure.clone().expect("it failed");
+    assert!(reason.contains("the clients hardly wrote"), "{reason}");
+    let again = Choices::new(file.seed, file.edits.into_iter().collect(), Keep::Nothing);
+    let failed = storm.run_with(&again, None).expect_err("it fails again");
+    assert_eq!(failed.lines().nth(1), Some(reason.as_str()));
 }
 
 /// Set in the other process, which prints its report instead of comparing it.

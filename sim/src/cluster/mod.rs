@@ -5,7 +5,7 @@
 //!
 //! Invariants
 //! - Names are `n1`, `n2`, ...; bounds are milliseconds of simulated time.
-//! - Everything left to chance comes from the seed.
+//! - Everything left to chance is a choice of the run ([`Cluster::choose`]).
 //!
 //! Read next: [`Cluster`], then `scenarios/` for how it is used.
 
@@ -34,10 +34,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use quorate_core::ids::{FencingToken, LogIndex, RequestId};
-use rand::rngs::SmallRng;
-use rand::{Rng, RngExt};
 
 use crate::checkers::{Checker, History, Ledger, Seen};
+use crate::choices::{Choices, Dice};
 use crate::world::{MachineId, World};
 use ask::Asked;
 use node::Node;
@@ -81,17 +80,42 @@ pub struct Report {
     pub tokens_count: u64,
 }
 
+/// What a client leaves to chance, at sites of its own: one more or less leaves the others alone.
+#[derive(Clone, Debug)]
+struct Client {
+    /// Which of the nodes that run it asks.
+    node: Dice,
+    is_read: Dice,
+    request_id: Dice,
+}
+
+impl Client {
+    /// Number 0 calls the verbs, the writers count from 1.
+    fn new(choices: &Choices, number: u64) -> Client {
+        Client {
+            node: choices.chosen("client.node", number),
+            is_read: choices.chosen("client.is_read", number),
+            request_id: choices.site("client.request_id", number),
+        }
+    }
+
+    fn request_id(&self) -> RequestId {
+        let high = u128::from(self.request_id.word());
+        RequestId(high << 64 | u128::from(self.request_id.word()) | 1)
+    }
+}
+
 /// Whole nodes under faults, and their clients.
 pub struct Cluster {
     world: World,
-    seed: u64,
+    choices: Choices,
     nodes: Vec<Node>,
     history: History,
     checkers: Vec<Box<dyn Checker>>,
     ledger: Ledger,
     writers: Option<Writers>,
-    /// Choices of the clients.
-    dice: SmallRng,
+    /// The one who calls the verbs.
+    caller: Client,
     /// Every token with which a node was seen to act.
     tokens: BTreeSet<FencingToken>,
 }
@@ -128,6 +152,11 @@ impl Cluster {
         self.checkers.push(checker);
     }
 
+    /// Where the scenario itself chooses: moments, victims, kinds of faults. Recorded.
+    pub fn choose(&self, site: &str, instance: u64) -> Dice {
+        self.choices.chosen(site, instance)
+    }
+
     /// What clients were told so far.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
@@ -151,17 +180,11 @@ impl Cluster {
         (0..self.nodes.len()).filter(|at| self.nodes[*at].is_up(&self.world)).collect()
     }
 
-    fn any_up(&mut self) -> Option<usize> {
+    /// A node that runs, as the client chooses.
+    fn any_up(&self, client: &Client) -> Option<usize> {
         let up = self.up();
-        if up.is_empty() {
-            return None;
-        }
-        Some(up[self.dice.random_range(0..up.len())])
-    }
-
-    fn request_id(&mut self) -> RequestId {
-        let high = u128::from(self.dice.next_u64());
-        RequestId(high << 64 | u128::from(self.dice.next_u64()) | 1)
+        let last = up.len().checked_sub(1)?;
+        Some(up[client.node.between(0, last as u64) as usize])
     }
 
     /// Runs until `is_true`, asked after every instant, or until `end_ms`; says which.
@@ -208,18 +231,34 @@ impl Cluster {
     /// Ends the run: what was promised does not hold.
     fn fail(&self, what: &str) -> ! {
         let events = self.world.last_events(FAILURE_EVENTS_COUNT).join("\n");
-        let (seed, now_ms) = (self.seed, self.world.now_ms());
-        let again = match SCENARIO.get() {
-            Some(name) => format!("cargo run -p quorate-sim -- run {name} --seed {seed}"),
-            None => format!("seed {seed}"),
-        };
+        let now_ms = self.world.now_ms();
+        let again = again(SCENARIO.get(), &self.choices);
         panic!("at {now_ms} ms: {what}\nagain: {again}\nlast events:\n{events}")
     }
 }
 
 impl fmt::Debug for Cluster {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "cluster of {}, seed {}, {:?}", self.nodes.len(), self.seed, self.world)
+        write!(
+            out,
+            "cluster of {}, seed {}, {:?}",
+            self.nodes.len(),
+            self.choices.seed(),
+            self.world
+        )
+    }
+}
+
+/// The line that repeats a run. Edits do not fit into it; they are in the run's choice file.
+pub(crate) fn again(scenario: Option<&str>, choices: &Choices) -> String {
+    let (seed, edits_count) = (choices.seed(), choices.edits().count());
+    let again = match scenario {
+        Some(name) => format!("cargo run -p quorate-sim -- run {name} --seed {seed}"),
+        None => format!("seed {seed}"),
+    };
+    match edits_count {
+        0 => again,
+        count => format!("{again}, with {count} edited choices"),
     }
 }
 

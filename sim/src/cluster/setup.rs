@@ -9,12 +9,11 @@ use std::rc::Rc;
 
 use quorate_core::StateMachine;
 use quorate_core::config::{ApiSettings, ClusterSettings, MemberSettings, NodeSettings, Settings};
-use rand::rngs::SmallRng;
-use rand::{RngExt, SeedableRng};
 
 use super::node::{Made, Node};
-use super::{Cluster, DEFAULT_BOUND_MS, Register};
+use super::{Client, Cluster, DEFAULT_BOUND_MS, Register};
 use crate::checkers::{self, History, Ledger};
+use crate::choices::{Choices, number};
 use crate::world::{LinkSettings, World};
 
 /// Makes the state machine of a node at each boot.
@@ -58,7 +57,8 @@ impl Setup {
 
     /// Starts every node and runs until one of them acts.
     pub fn seed(self, seed: u64) -> Cluster {
-        let world = World::new(seed);
+        let choices = Choices::of(seed);
+        let world = World::of(choices.clone());
         world.exempt_panics(quorate_core::replication::is_panic_guarded);
         let history = History::default();
         let members: Vec<MemberSettings> = (1..=self.nodes_count).map(member).collect();
@@ -73,23 +73,22 @@ impl Setup {
             Node::declare(&world, at, Made { settings, machines, history })
         };
         let nodes: Vec<Node> = members.iter().enumerate().map(declare).collect();
-        let mut dice = SmallRng::seed_from_u64(seed ^ 0x636c_6965_6e74_7321);
         match self.links {
             Some(links) => world.set_links(links),
-            None => make_weather(&world, &nodes, &mut dice),
+            None => make_weather(&world, &nodes, &choices),
         }
         for node in &nodes {
             node.start(&world);
         }
         let mut cluster = Cluster {
             world,
-            seed,
+            caller: Client::new(&choices, 0),
+            choices,
             nodes,
             history,
             checkers: checkers::all(),
             ledger: Ledger::default(),
             writers: None,
-            dice,
             tokens: Default::default(),
         };
         cluster.within_ms(DEFAULT_BOUND_MS).one_leads();
@@ -102,24 +101,29 @@ pub(super) fn member(number: u8) -> MemberSettings {
     MemberSettings::at(&format!("n{number}"), address)
 }
 
-fn make_weather(world: &World, nodes: &[Node], dice: &mut SmallRng) {
+fn make_weather(world: &World, nodes: &[Node], choices: &Choices) {
+    let has = |site| choices.chosen(site, 0).chance(0.5);
     let mut links = LinkSettings::default();
-    if dice.random_bool(0.5) {
-        links.latency_us_max = dice.random_range(1_200..6_000);
+    if has("weather.has_slow_links") {
+        links.latency_us_max = choices.chosen("weather.latency_us_max", 0).between(1_200, 5_999);
     }
-    if dice.random_bool(0.5) {
+    if has("weather.has_lossy_links") {
         links.loss = 0.002;
         links.duplication = 0.002;
     }
     world.set_links(links);
-    let drifts = dice.random_bool(0.5);
-    let slow_disks = dice.random_bool(0.5);
-    for node in nodes {
+    let drifts = has("weather.has_drifting_clocks");
+    let slow_disks = has("weather.has_slow_disks");
+    for (at, node) in nodes.iter().enumerate() {
+        let machine = number(at);
         if drifts {
-            world.set_clock_drift_ppm(node.machine, dice.random_range(-4_500..4_500));
+            let ppm = choices.chosen("weather.clock_drift_ppm", machine).between(0, 4_500) as i64;
+            let is_slow = choices.chosen("weather.is_clock_slow", machine).chance(0.5);
+            world.set_clock_drift_ppm(node.machine, if is_slow { -ppm } else { ppm });
         }
         if slow_disks {
-            world.set_disk_latency(node.machine, 0, dice.random_range(1..8));
+            let ms_max = choices.chosen("weather.disk_latency_ms_max", machine).between(1, 7);
+            world.set_disk_latency(node.machine, 0, ms_max);
         }
     }
 }

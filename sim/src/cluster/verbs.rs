@@ -87,7 +87,7 @@ impl Cluster {
 
     /// Sends a command to any node that runs; waits for its outcome. For own state machines.
     pub fn propose(&mut self, command: Bytes) -> Option<Result<Proposed, WriteError>> {
-        let (at, id) = (self.any_up()?, self.request_id());
+        let (at, id) = (self.any_up(&self.caller)?, self.caller.request_id());
         let asked = self.ask_to_write(at, command, id);
         self.wait_for(&asked, DEFAULT_BOUND_MS)
     }
@@ -183,11 +183,11 @@ impl<'a> Write<'a> {
         let Write { cluster, name, value, via } = self;
         let start_ms = cluster.world.now_ms();
         let end_ms = start_ms + ms;
-        let id = cluster.request_id();
+        let id = cluster.caller.request_id();
         let mut last = "no node runs".to_owned();
         while cluster.world.now_ms() < end_ms {
             let left_ms = end_ms - cluster.world.now_ms();
-            let Some(at) = via.or_else(|| cluster.any_up()) else {
+            let Some(at) = via.or_else(|| cluster.any_up(&cluster.caller)) else {
                 cluster.run_for_ms(PAUSE_MS.min(left_ms));
                 continue;
             };
@@ -233,11 +233,11 @@ impl<'a> Write<'a> {
     /// Sends it once and waits. Ends the run if no node runs.
     fn attempt(self, ms: u64) -> Attempt<'a> {
         let Write { cluster, name, value, via } = self;
-        let Some(at) = via.or_else(|| cluster.any_up()) else {
+        let Some(at) = via.or_else(|| cluster.any_up(&cluster.caller)) else {
             cluster.fail("no node runs that could be asked to write");
         };
         let start_ms = cluster.world.now_ms();
-        let id = cluster.request_id();
+        let id = cluster.caller.request_id();
         let asked = cluster.ask_to_write(at, register::command(&name, &value), id);
         let answer = cluster.wait_for(&asked, ms);
         Attempt { cluster, request: Request { name, value, start_ms, at }, answer }
@@ -257,7 +257,7 @@ impl Read<'_> {
         let Read { cluster, name } = self;
         let end_ms = cluster.world.now_ms() + DEFAULT_BOUND_MS;
         while cluster.world.now_ms() < end_ms {
-            if let Some(at) = cluster.any_up() {
+            if let Some(at) = cluster.any_up(&cluster.caller) {
                 let start_ms = cluster.world.now_ms();
                 let query = Bytes::from(name.clone());
                 let asked = cluster.ask_to_read(at, query, Consistency::Linearizable);

@@ -9,10 +9,9 @@
 use bytes::Bytes;
 use quorate_core::error::{ReadError, WriteError};
 use quorate_core::replication::{Answer, Consistency, Proposed};
-use rand::RngExt;
 
 use super::ask::Asked;
-use super::{Cluster, Request, register};
+use super::{Client, Cluster, Request, register};
 
 /// How much is written.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +42,8 @@ pub(super) struct Writers {
     workload: Workload,
     written_count: u64,
     last_acknowledged: Option<String>,
+    /// By writer, as is `doing`.
+    clients: Vec<Client>,
     doing: Vec<Doing>,
 }
 
@@ -53,10 +54,14 @@ impl Cluster {
         let resting = (0..workload.writers_count as u64)
             .map(|at| Doing::Resting { until_ms: now_ms + at * 7 })
             .collect();
+        let clients = (1..=workload.writers_count as u64)
+            .map(|number| Client::new(&self.choices, number))
+            .collect();
         self.writers = Some(Writers {
             workload,
             written_count: self.ledger.acknowledged_count,
             last_acknowledged: None,
+            clients,
             doing: resting,
         });
     }
@@ -89,7 +94,7 @@ impl Cluster {
             }
             match writers.doing[at] {
                 Doing::Resting { until_ms } if until_ms <= now_ms => {
-                    if let Some(doing) = self.next_request(&mut writers) {
+                    if let Some(doing) = self.next_request(&mut writers, at) {
                         writers.doing[at] = doing;
                     }
                     next_ms = next_ms.min(now_ms + 5);
@@ -102,10 +107,11 @@ impl Cluster {
         Some(next_ms)
     }
 
-    fn next_request(&mut self, writers: &mut Writers) -> Option<Doing> {
-        let at = self.any_up()?;
-        let is_read = writers.workload.names_count == 0
-            && self.dice.random_bool(writers.workload.reads.clamp(0.0, 1.0));
+    fn next_request(&mut self, writers: &mut Writers, writer: usize) -> Option<Doing> {
+        let client = writers.clients[writer].clone();
+        let at = self.any_up(&client)?;
+        let is_read =
+            writers.workload.names_count == 0 && client.is_read.chance(writers.workload.reads);
         if let (true, Some(name)) = (is_read, writers.last_acknowledged.clone()) {
             let value = self.ledger.value(&name)?.to_owned();
             let query = Bytes::from(name.clone());
@@ -120,7 +126,7 @@ impl Cluster {
             count => format!("w{:06}", number % count),
         };
         let value = format!("v{number}");
-        let id = self.request_id();
+        let id = client.request_id();
         let asked = self.ask_to_write(at, register::command(&name, &value), id);
         let request = Request { name, value, start_ms: self.world.now_ms(), at };
         Some(Doing::Writing { request, asked })

@@ -9,7 +9,7 @@ pub(super) fn half_of_the_cluster_is_cut_off(seed: u64) -> Report {
     let mut cluster = Cluster::of(4).seed(seed);
     let blue = cluster.write("colour", "blue").acked_within_ms(2_000);
     cluster.start_writers(Workload::default());
-    cluster.run_for_ms(1_000 + seed % 97);
+    cluster.run_for_ms(cluster.choose("half_partition.begins_ms", 1).between(1_000, 1_096));
 
     let leader = cluster.leader();
     let names = cluster.names();

@@ -8,7 +8,7 @@ pub(super) fn the_leader_crashes_and_comes_back(seed: u64) -> Report {
     let mut cluster = Cluster::of(3).seed(seed);
     let blue = cluster.write("colour", "blue").acked_within_ms(2_000);
     cluster.start_writers(Workload::default());
-    cluster.run_for_ms(1_000 + seed % 97);
+    cluster.run_for_ms(cluster.choose("leader_crash.begins_ms", 1).between(1_000, 1_096));
 
     for round in ["first", "second", "third"] {
         let leader = cluster.leader();

@@ -18,7 +18,8 @@ pub use soak::{Size, Soaked, soak};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 
-use crate::cluster::{Report, keep_history, name_scenario};
+use crate::choices::{self, ChoiceFile, Choices, Edits, Keep};
+use crate::cluster::{Report, again, keep_history, name_scenario};
 use crate::world::run_isolated;
 
 /// A story and its name on the command line.
@@ -55,22 +56,38 @@ impl Scenario {
         self.run_and_keep(seed, None)
     }
 
+    /// The same; the history of its clients is in this file afterwards, however it ended.
+    pub fn run_and_keep(self, seed: u64, history: Option<PathBuf>) -> Result<Report, String> {
+        self.run_with(&Choices::new(seed, Edits::default(), Keep::Nothing), history)
+    }
+
     /// Tells it two times with this seed; a difference is an error, too: what a seed finds must be
     /// found again.
     pub fn run_twice(self, seed: u64) -> Result<Report, String> {
-        let (first, second) = (self.run(seed)?, self.run(seed)?);
+        self.run_twice_with(&Choices::new(seed, Edits::default(), Keep::Nothing))
+    }
+
+    /// The same with edits. What was recorded is that of the first run.
+    pub fn run_twice_with(self, choices: &Choices) -> Result<Report, String> {
+        let again = choices.again();
+        let (first, second) = (self.run_with(choices, None)?, self.run_with(&again, None)?);
         if first == second {
             return Ok(first);
         }
-        Err(format!("{}, seed {seed}: two runs differ: {first:?}, {second:?}", self.name))
+        let Scenario { name, tell: _ } = self;
+        let seed = choices.seed();
+        Err(format!("{name}, seed {seed}: two runs differ: {first:?}, {second:?}"))
     }
 
-    /// The same as [`Scenario::run`]; the history of its clients is in this file afterwards,
-    /// however it ended.
-    pub fn run_and_keep(self, seed: u64, history: Option<PathBuf>) -> Result<Report, String> {
+    /// Tells it with these choices, of which none was made yet. What was recorded of them is there
+    /// afterwards, however it ended.
+    pub fn run_with(self, choices: &Choices, history: Option<PathBuf>) -> Result<Report, String> {
         let Scenario { name, tell } = self;
         let told = panic::catch_unwind(AssertUnwindSafe(|| {
+            let choices = choices.clone();
             run_isolated(move || {
+                let seed = choices.seed();
+                choices::tell(choices);
                 name_scenario(name);
                 keep_history(history);
                 tell(seed)
@@ -82,7 +99,17 @@ impl Scenario {
                 .map(String::as_str)
                 .or_else(|| panicked.downcast_ref::<&str>().copied())
                 .unwrap_or("a panic without text");
-            format!("cargo run -p quorate-sim -- run {name} --seed {seed}\n{text}")
+            format!("{}\n{text}", again(Some(name), choices))
         })
+    }
+
+    /// How a run with these choices ended, as a file that repeats it and can be edited.
+    pub fn choice_file(self, choices: &Choices, told: &Result<Report, String>) -> ChoiceFile {
+        let ended = match told {
+            Ok(report) => Ok(report.event_hash),
+            // The line that repeats it comes first, the reason next.
+            Err(text) => Err(text.lines().nth(1).unwrap_or(text)),
+        };
+        ChoiceFile::of(self.name, choices, ended)
     }
 }

@@ -9,10 +9,11 @@ pub(super) fn the_power_fails_in_the_middle_of_a_commit(seed: u64) -> Report {
     let mut cluster = Cluster::of(3).seed(seed);
     let blue = cluster.write("colour", "blue").acked_within_ms(2_000);
     cluster.start_writers(Workload::default());
-    cluster.run_for_ms(1_000 + seed % 97);
+    cluster.run_for_ms(cluster.choose("power_cut_in_commit.begins_ms", 1).between(1_000, 1_096));
 
     let leader = cluster.leader();
-    cluster.cut_power_in_commit(&leader, 1 + seed % 29);
+    let k = cluster.choose("power_cut_in_commit.operation", 1).between(1, 29);
+    cluster.cut_power_in_commit(&leader, k);
     cluster.within_ms(3_000).another_leads(&[&leader]);
     cluster.write("while_away", "yes").acked_within_ms(3_000);
     cluster.restore_power(&[&leader]);
@@ -21,13 +22,15 @@ pub(super) fn the_power_fails_in_the_middle_of_a_commit(seed: u64) -> Report {
     let leader = cluster.leader();
     let names = cluster.names();
     let replica = names.iter().find(|name| **name != leader).expect("three nodes have a replica");
-    cluster.cut_power_in_commit(replica, 1 + seed % 31);
+    let k = cluster.choose("power_cut_in_commit.operation", 2).between(1, 31);
+    cluster.cut_power_in_commit(replica, k);
     cluster.run_for_ms(700);
     cluster.restore_power(&[replica]);
     cluster.run_for_ms(1_000);
 
     let leader = cluster.leader();
-    cluster.cut_power_in_commit(&leader, 1 + seed % 37);
+    let k = cluster.choose("power_cut_in_commit.operation", 3).between(1, 37);
+    cluster.cut_power_in_commit(&leader, k);
     let rest: Vec<&str> = names.iter().map(String::as_str).filter(|name| *name != leader).collect();
     cluster.cut_power(&rest);
     cluster.run_for_ms(300);

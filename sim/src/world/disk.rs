@@ -18,9 +18,9 @@ use turmoil_fs::Fs;
 use turmoil_fs::shim::std::fs::{self, File, OpenOptions};
 
 use super::context;
-use super::dice::Dice;
 use super::lane::{InlineLane, MachineLane};
 use super::trace::{Kind, Line};
+use crate::choices::{Choices, Dice, number};
 
 const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
@@ -46,11 +46,14 @@ pub(super) struct DiskState {
     pub(super) syncs_fail: AtomicBool,
     pub(super) latency_ms_min: AtomicU64,
     pub(super) latency_ms_max: AtomicU64,
-    pub(super) dice: Dice,
+    pub(super) choices: Choices,
+    seeds: Dice,
+    /// Whether an operation that the power cut strikes takes effect.
+    struck: Dice,
 }
 
 impl DiskState {
-    pub(super) fn new(machine: usize, dice: Dice) -> DiskState {
+    pub(super) fn new(machine: usize, choices: &Choices) -> DiskState {
         DiskState {
             machine,
             boot: AtomicU64::new(0),
@@ -62,8 +65,15 @@ impl DiskState {
             syncs_fail: AtomicBool::new(false),
             latency_ms_min: AtomicU64::new(0),
             latency_ms_max: AtomicU64::new(1),
-            dice,
+            choices: choices.clone(),
+            seeds: choices.site("disk.seed", number(machine)),
+            struck: choices.site("disk.struck_takes_effect", number(machine)),
         }
+    }
+
+    /// A new, empty disk for the machine. Its seed decides which sectors a power cut tears.
+    pub(super) fn empty(&self) -> Fs {
+        Fs::builder().seed(self.seeds.word()).block_size(SECTOR_SIZE_BYTES).build()
     }
 
     /// The `k`-th operation from here on meets a power cut; the next one is 1.
@@ -86,11 +96,6 @@ impl DiskState {
         self.boot.store(NEVER, Relaxed);
         self.cut_at.store(NEVER, Relaxed);
     }
-}
-
-/// A new, empty disk.
-pub(super) fn empty_disk(seed: u64) -> Fs {
-    Fs::builder().seed(seed).block_size(SECTOR_SIZE_BYTES).build()
 }
 
 /// One machine's disk as one boot of it sees it.
@@ -152,7 +157,7 @@ impl MachineDisk {
         if count < self.state.cut_at.load(Relaxed) {
             return act();
         }
-        if self.state.dice.chance(0.5) {
+        if self.state.struck.chance(0.5) {
             let _ = act();
         }
         let text = format!("power fails in disk operation {count}: {}", operation.name);

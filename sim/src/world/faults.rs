@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use quorate_core::ports::{Clock, Disk, Now, UnixMs};
 
-use super::disk::{MachineDisk, empty_disk};
+use super::disk::MachineDisk;
 use super::link::{Link, LinkSettings};
 use super::machine::{Freeze, Machine};
 use super::trace::Kind;
@@ -169,7 +169,7 @@ impl World {
     pub fn wipe_disk(&self, id: MachineId) {
         self.on(id, "wipe disk", |machine| {
             assert!(machine.process.is_none(), "a disk in use cannot be replaced");
-            machine.fs = empty_disk(machine.disk.dice.next());
+            machine.fs = machine.disk.empty();
         });
     }
 

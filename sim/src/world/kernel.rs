@@ -18,24 +18,18 @@ use turmoil_net::{EnterGuard, KernelConfig, Net, NetstatState, Packet, TcpSegmen
 
 use super::clock::MachineClock;
 use super::context::{self, Entered};
-use super::dice::Dice;
-use super::disk::{DiskState, empty_disk};
+use super::disk::DiskState;
 use super::link::{Due, FlowKey, Links, Retried};
 use super::machine::{Boot, Machine, Process, RootWake};
 use super::net::reset;
 use super::trace::{Kind, Line};
 use super::watchdog::Watch;
+use crate::choices::{Choices, Dice, number, pair};
 
 /// Rounds at one instant after which the machines are said to run in circles.
 const ROUNDS_COUNT_MAX: u64 = 100_000;
 /// How many events a failure shows.
 const FAILURE_EVENTS_COUNT: usize = 40;
-
-// Streams of the seed.
-const STREAM_TURNS: u64 = 1;
-const STREAM_LINKS: u64 = 2;
-const STREAM_DISK: u64 = 1_000;
-const STREAM_CLOCK: u64 = 2_000;
 
 /// The sockets below: machines can join until they are switched on.
 enum Sockets {
@@ -46,7 +40,7 @@ enum Sockets {
 
 /// The state of a world that runs.
 pub(super) struct Kernel {
-    pub(super) seed: u64,
+    pub(super) choices: Choices,
     pub(super) machines: Vec<Machine>,
     pub(super) links: Links,
     pub(super) root: Arc<RootWake>,
@@ -59,7 +53,7 @@ pub(super) struct Kernel {
 }
 
 impl Kernel {
-    pub(super) fn new(seed: u64, watch: Arc<Watch>) -> Kernel {
+    pub(super) fn new(choices: Choices, watch: Arc<Watch>) -> Kernel {
         // Retransmission and flow control of the sockets count polls instead of time: both are
         // switched off, and the links do what a retransmission would.
         let config = KernelConfig::default()
@@ -68,13 +62,13 @@ impl Kernel {
             .recv_buf_cap(1 << 30)
             .default_backlog(1 << 20);
         Kernel {
-            seed,
             machines: Vec::new(),
-            links: Links::new(Dice::new(seed, STREAM_LINKS)),
+            links: Links::new(choices.clone()),
             root: Arc::default(),
             watch,
             sockets: Sockets::Declaring(Box::new(Net::with_config(config))),
-            turns: Dice::new(seed, STREAM_TURNS),
+            turns: choices.site("world.turn", 0),
+            choices,
             packets: Vec::new(),
             rounds: (0, 0),
         }
@@ -83,7 +77,7 @@ impl Kernel {
     /// Adds a machine without power. Panics once a machine was started.
     pub(super) fn add_machine(&mut self, name: &str, ip: IpAddr, boot: Boot) -> usize {
         let index = self.machines.len();
-        let disk_dice = Dice::new(self.seed, STREAM_DISK + index as u64);
+        let disk = DiskState::new(index, &self.choices);
         let clock = Arc::new(MachineClock::new(self.clock_start_ms(index, 0)));
         let Sockets::Declaring(net) = &mut self.sockets else {
             panic!("machine {name} must be declared before the first start");
@@ -100,8 +94,8 @@ impl Kernel {
             arrived: Default::default(),
             port_clock: clock.clone(),
             clock,
-            fs: empty_disk(disk_dice.next()),
-            disk: Arc::new(DiskState::new(index, disk_dice)),
+            fs: disk.empty(),
+            disk: Arc::new(disk),
         });
         self.links.add_machine(ip);
         context::with_trace(|trace| trace.name_machine(name));
@@ -110,7 +104,8 @@ impl Kernel {
 
     /// What a monotonic clock shows when its machine gets power.
     pub(super) fn clock_start_ms(&self, index: usize, boot: u64) -> u64 {
-        Dice::new(self.seed, STREAM_CLOCK + index as u64 + (boot << 32)).between(5_000, 1_000_000)
+        let instance = pair(number(index), boot);
+        self.choices.site("clock.start_ms", instance).between(5_000, 1_000_000)
     }
 
     pub(super) fn switch_on(&mut self) {
@@ -133,7 +128,6 @@ impl Kernel {
     pub(super) fn start(&mut self, index: usize) {
         self.switch_on();
         let now_us = context::now_us();
-        let seed = self.seed;
         let boots_count = self.machines[index].boots_count + 1;
         let clock_start_ms = self.clock_start_ms(index, boots_count);
         let machine = &mut self.machines[index];
@@ -144,7 +138,7 @@ impl Kernel {
         }
         machine.boots_count = boots_count;
         machine.disk.power_on(boots_count);
-        let (boot, env) = (Rc::clone(&machine.boot), machine.env(seed));
+        let (boot, env) = (Rc::clone(&machine.boot), machine.env(&self.choices));
         machine.process = Some(Process::new(&self.root, boot, env));
         self.links.set_power(index, true);
         context::record_text(Some(index), Kind::World, &format!("start, boot {boots_count}"));
@@ -288,7 +282,7 @@ impl Kernel {
             let name = machine.map_or("world", |index| trace.name(index)).to_owned();
             (name, trace.last(FAILURE_EVENTS_COUNT).join("\n"))
         });
-        let seed = self.seed;
+        let seed = self.choices.seed();
         let now_ms = now_us / 1_000;
         panic!("seed {seed:#x}, {now_ms} ms, {name}: {message}\nlast events:\n{events}")
     }

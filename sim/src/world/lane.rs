@@ -18,6 +18,7 @@ use quorate_core::ports::{Job, Lane};
 use tokio::sync::{mpsc, oneshot};
 
 use super::disk::DiskState;
+use crate::choices::{Dice, number};
 
 type Order = (Job, oneshot::Sender<io::Result<()>>);
 
@@ -32,24 +33,26 @@ impl MachineLane {
     /// Starts the lane's task on the current machine; it ends with the last handle and its jobs.
     pub(super) fn open(name: &'static str, disk: Arc<DiskState>) -> MachineLane {
         let (orders, received) = mpsc::unbounded_channel();
-        tokio::task::spawn_local(work(disk, received));
+        let site = format!("lane.{name}.latency_ms");
+        let dice = disk.choices.site(&site, number(disk.machine));
+        tokio::task::spawn_local(work(disk, dice, received));
         MachineLane { name, orders }
     }
 }
 
-async fn work(disk: Arc<DiskState>, mut orders: mpsc::UnboundedReceiver<Order>) {
+async fn work(disk: Arc<DiskState>, dice: Dice, mut orders: mpsc::UnboundedReceiver<Order>) {
     while let Some((job, done)) = orders.recv().await {
-        delay(&disk).await;
+        delay(&disk, &dice).await;
         let result = job();
-        delay(&disk).await;
+        delay(&disk, &dice).await;
         // Whoever waited may be gone; the job ran all the same.
         let _ = done.send(result);
     }
 }
 
-async fn delay(disk: &DiskState) {
+async fn delay(disk: &DiskState, dice: &Dice) {
     let (min, max) = (disk.latency_ms_min.load(Relaxed), disk.latency_ms_max.load(Relaxed));
-    let latency_ms = disk.dice.between(min, max);
+    let latency_ms = dice.between(min, max);
     if latency_ms > 0 {
         tokio::time::sleep(Duration::from_millis(latency_ms)).await;
     }

@@ -14,10 +14,11 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 
 use turmoil_net::{Packet, TcpSegment, Transport};
 
-use super::dice::Dice;
+use crate::choices::{Choices, Dice, number, pair};
 
 /// First retransmission timeout. Source: RFC 6298, and Linux's TCP_RTO_MIN.
 const RETRY_MS_FIRST: u64 = 200;
@@ -46,12 +47,48 @@ impl Default for LinkSettings {
     }
 }
 
+/// What one direction between two machines leaves to chance.
+#[derive(Debug)]
+struct Lots {
+    loss: Dice,
+    duplication: Dice,
+    delay: Dice,
+    duplicate_delay: Dice,
+}
+
 /// One direction between two machines.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Link {
     pub(super) settings: LinkSettings,
     pub(super) is_cut: bool,
     pub(super) drops_datagrams: bool,
+    lots: Rc<Lots>,
+}
+
+impl Link {
+    fn new(choices: &Choices, from: usize, to: usize) -> Link {
+        let instance = pair(number(from), number(to));
+        let lots = Lots {
+            loss: choices.site("link.loss", instance),
+            duplication: choices.site("link.duplication", instance),
+            delay: choices.site("link.delay_us", instance),
+            duplicate_delay: choices.site("link.duplicate_delay_us", instance),
+        };
+        let (settings, is_cut, drops_datagrams) = Default::default();
+        Link { settings, is_cut, drops_datagrams, lots: Rc::new(lots) }
+    }
+
+    fn loses(&self) -> bool {
+        self.lots.loss.chance(self.settings.loss)
+    }
+
+    fn duplicates(&self) -> bool {
+        self.lots.duplication.chance(self.settings.duplication)
+    }
+
+    fn latency_us(&self, delay: &Dice) -> u64 {
+        delay.between(self.settings.latency_us_min, self.settings.latency_us_max)
+    }
 }
 
 /// One direction of one stream.
@@ -123,11 +160,11 @@ pub(super) struct Links {
     flows: BTreeMap<FlowKey, Flow>,
     flows_count_pruned: usize,
     sequence: u64,
-    dice: Dice,
+    choices: Choices,
 }
 
 impl Links {
-    pub(super) fn new(dice: Dice) -> Links {
+    pub(super) fn new(choices: Choices) -> Links {
         Links {
             machines: BTreeMap::new(),
             has_power: Vec::new(),
@@ -136,15 +173,16 @@ impl Links {
             flows: BTreeMap::new(),
             flows_count_pruned: 0,
             sequence: 0,
-            dice,
+            choices,
         }
     }
 
     pub(super) fn add_machine(&mut self, ip: IpAddr) {
         let index = self.has_power.len();
         for other in 0..index {
-            self.table.insert((other, index), Link::default());
-            self.table.insert((index, other), Link::default());
+            for (from, to) in [(other, index), (index, other)] {
+                self.table.insert((from, to), Link::new(&self.choices, from, to));
+            }
         }
         self.machines.insert(ip, index);
         self.has_power.push(false);
@@ -169,7 +207,7 @@ impl Links {
 
     fn link(&self, from: IpAddr, to: IpAddr) -> Option<Link> {
         let pair = (self.machine_of(from)?, self.machine_of(to)?);
-        self.table.get(&pair).copied()
+        self.table.get(&pair).cloned()
     }
 
     /// Takes a packet that has left its machine. One to nowhere vanishes, as on a real network.
@@ -178,13 +216,13 @@ impl Links {
             return;
         };
         match &packet.payload {
-            Transport::Udp(_) => self.send_datagram(now_us, link, packet),
+            Transport::Udp(_) => self.send_datagram(now_us, &link, packet),
             Transport::Tcp(segment) => {
                 let key = flow_key(&packet, segment);
                 let (is_bare, is_reset) = (is_bare_ack(segment), segment.flags.rst);
                 self.prune_flows(now_us);
                 let must_wait = !self.flows.entry(key).or_default().held.is_empty();
-                let is_lost = link.is_cut || (!is_bare && self.dice.chance(link.settings.loss));
+                let is_lost = link.is_cut || (!is_bare && link.loses());
                 if is_reset && is_lost && !must_wait {
                     return; // Nobody sends a reset twice.
                 }
@@ -193,27 +231,23 @@ impl Links {
                 } else if is_lost {
                     self.hold(now_us, key, packet);
                 } else {
-                    self.pass(now_us, link, key, packet);
+                    self.pass(now_us, &link, key, packet);
                 }
             }
         }
     }
 
-    fn send_datagram(&mut self, now_us: u64, link: Link, packet: Packet) {
-        let settings = link.settings;
-        if link.is_cut || link.drops_datagrams || self.dice.chance(settings.loss) {
+    fn send_datagram(&mut self, now_us: u64, link: &Link, packet: Packet) {
+        if link.is_cut || link.drops_datagrams || link.loses() {
             return;
         }
-        if self.dice.chance(settings.duplication) {
-            let at_us = now_us + self.latency_us(settings);
+        if link.duplicates() {
+            // Drawn apart, so that a duplicate more leaves the other delays as they were.
+            let at_us = now_us + link.latency_us(&link.lots.duplicate_delay);
             self.push(at_us, Due::Packet(packet.clone()));
         }
-        let at_us = now_us + self.latency_us(settings);
+        let at_us = now_us + link.latency_us(&link.lots.delay);
         self.push(at_us, Due::Packet(packet));
-    }
-
-    fn latency_us(&self, settings: LinkSettings) -> u64 {
-        self.dice.between(settings.latency_us_min, settings.latency_us_max)
     }
 
     fn push(&mut self, at_us: u64, due: Due) {
@@ -225,8 +259,8 @@ impl Links {
         self.flows.entry(key).or_default()
     }
 
-    fn pass(&mut self, now_us: u64, link: Link, key: FlowKey, packet: Packet) {
-        let earliest_us = now_us + self.latency_us(link.settings);
+    fn pass(&mut self, now_us: u64, link: &Link, key: FlowKey, packet: Packet) {
+        let earliest_us = now_us + link.latency_us(&link.lots.delay);
         let flow = self.flow(key);
         let at_us = earliest_us.max(flow.last_at_us);
         flow.last_at_us = at_us;
@@ -262,7 +296,7 @@ impl Links {
             return Retried::GivenUp;
         }
         if !link.is_cut && has_power {
-            self.release(now_us, link, key);
+            self.release(now_us, &link, key);
         }
         let flow = self.flow(key);
         if !flow.held.is_empty() {
@@ -274,9 +308,9 @@ impl Links {
     }
 
     /// Lets held segments go, up to the first that is lost again.
-    fn release(&mut self, now_us: u64, link: Link, key: FlowKey) {
+    fn release(&mut self, now_us: u64, link: &Link, key: FlowKey) {
         while let Some(packet) = self.flow(key).held.pop_front() {
-            if self.dice.chance(link.settings.loss) {
+            if link.loses() {
                 self.flow(key).held.push_front(packet);
                 return;
             }

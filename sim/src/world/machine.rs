@@ -24,8 +24,8 @@ use turmoil_net::{HostId, Packet};
 
 use super::clock::MachineClock;
 use super::disk::{DiskState, MachineDisk};
-use super::entropy::BootEntropy;
 use super::net::MachineNet;
+use crate::choices::{BootEntropy, Choices, number};
 
 /// What a machine runs at each start.
 pub(super) type Boot = Rc<dyn Fn(Env) -> LocalBoxFuture<'static, ()>>;
@@ -128,7 +128,8 @@ impl Machine {
     }
 
     /// The world as the present boot sees it.
-    pub(super) fn env(&self, seed: u64) -> Env {
+    pub(super) fn env(&self, choices: &Choices) -> Env {
+        let entropy = BootEntropy::new(choices.clone(), number(self.index), self.boots_count);
         let disk = MachineDisk {
             fs: self.fs.clone(),
             state: self.disk.clone(),
@@ -138,7 +139,7 @@ impl Machine {
             clock: self.port_clock.clone(),
             net: Arc::new(MachineNet { host: self.host, ip: self.ip }),
             disk: Arc::new(disk),
-            entropy: Arc::new(BootEntropy::new(seed, self.index, self.boots_count)),
+            entropy: Arc::new(entropy),
         }
     }
 }

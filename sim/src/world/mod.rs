@@ -15,9 +15,7 @@
 
 mod clock;
 mod context;
-mod dice;
 mod disk;
-mod entropy;
 mod faults;
 mod isolated;
 mod kernel;
@@ -52,6 +50,7 @@ use quorate_core::ports::Env;
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
+use crate::choices::Choices;
 use kernel::Kernel;
 use trace::Kind;
 use watchdog::{Watch, Watchdog};
@@ -78,6 +77,12 @@ impl World {
     ///
     /// Panics if this thread has a world already: see [`run_isolated`].
     pub fn new(seed: u64) -> World {
+        World::of(Choices::of(seed))
+    }
+
+    /// The same with the choices of a run, which may be edited.
+    pub fn of(choices: Choices) -> World {
+        let seed = choices.seed();
         isolated::watch_panics();
         context::open();
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -92,7 +97,7 @@ impl World {
             std::process::abort();
         });
         World {
-            kernel: RefCell::new(Kernel::new(seed, watch)),
+            kernel: RefCell::new(Kernel::new(choices, watch)),
             runtime,
             began,
             _notes: tracing::subscriber::set_default(notes::Notes),

@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::dice::mix;
+use crate::choices::mix;
 
 /// How many of the latest events can be shown.
 pub(super) const LINES_COUNT_MAX: usize = 4_096;

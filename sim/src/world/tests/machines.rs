@@ -11,9 +11,9 @@ use quorate_core::ports::{Entropy, node_now};
 use rand::Rng;
 
 use super::super::Freeze;
-use super::super::entropy::BootEntropy;
 use super::super::watchdog::{Watch, Watchdog};
 use super::*;
+use crate::choices::{BootEntropy, Choices};
 
 /// A world with one machine that does nothing.
 fn idle_machine() -> (World, MachineId) {
@@ -119,14 +119,14 @@ fn a_frozen_machine_does_nothing_and_catches_up_at_once() {
 #[test]
 fn entropy_differs_between_seeds_machines_boots_purposes_and_forks_and_repeats_otherwise() {
     let draws = |seed, machine, boot| {
-        let entropy = BootEntropy::new(seed, machine, boot);
+        let entropy = BootEntropy::new(Choices::of(seed), machine, boot);
         let mut bytes = [0; 8];
         entropy.fill("ids", &mut bytes);
         let fork = |purpose| entropy.fork(purpose).next_u64();
         vec![fork("gossip"), fork("gossip"), fork("elections"), u64::from_le_bytes(bytes)]
     };
-    let mut all = [draws(1, 0, 1), draws(2, 0, 1), draws(1, 1, 1), draws(1, 0, 2)].concat();
-    assert_eq!(draws(1, 0, 1), all[..4]);
+    let mut all = [draws(1, 1, 1), draws(2, 1, 1), draws(1, 2, 1), draws(1, 1, 2)].concat();
+    assert_eq!(draws(1, 1, 1), all[..4]);
     let count = all.len();
     all.sort_unstable();
     all.dedup();

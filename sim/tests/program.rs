@@ -1,0 +1,86 @@
+//! The program as its users meet it: choice files are written, edited and told again.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use quorate_sim::choices::{ChoiceFile, Edit};
+
+fn quorate_sim(dir: &Path, words: &[&str]) -> Output {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_quorate-sim"));
+    program.current_dir(dir).args(words).output().expect("the program is built with this test")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn a_run_is_kept_replayed_and_edited() {
+    let place = tempfile::tempdir().expect("a temporary directory can be made");
+    let path = place.path().join("run.json");
+    let ran = quorate_sim(
+        place.path(),
+        &["run", "half_partition", "--seed", "2", "--choices", "run.json"],
+    );
+    assert!(ran.status.success(), "{}", text(&ran.stderr));
+    assert!(text(&ran.stderr).contains("replay run.json"), "{}", text(&ran.stderr));
+
+    let replayed = quorate_sim(place.path(), &["replay", "run.json"]);
+    assert!(replayed.status.success(), "{}", text(&replayed.stderr));
+    assert!(text(&replayed.stdout).contains("the same event hash as in the file"));
+    assert!(text(&replayed.stdout).ends_with(&text(&ran.stdout)));
+
+    let mut file = ChoiceFile::read(&path).expect("the run has left it");
+    let begins = file.choices.iter().find(|choice| choice.site == "half_partition.begins_ms");
+    let begins = begins.expect("the scenario chooses its moment");
+    let value = if begins.value == begins.max { begins.min } else { begins.max };
+    let (site, instance, k) = (begins.site.clone(), begins.instance, begins.k);
+    file.edits.push(Edit { site: site.clone(), instance, k, value });
+    file.edits.push(Edit { site, instance, k: 2, value });
+    file.write(&path).expect("it can be written");
+    let edited = quorate_sim(place.path(), &["replay", "run.json"]);
+    assert!(text(&edited.stdout).contains("another event hash as in the file"));
+    assert!(text(&edited.stderr).contains("this edit met no choice"), "{}", text(&edited.stderr));
+}
+
+#[test]
+fn a_failure_leaves_a_choice_file_and_says_where() {
+    let place = tempfile::tempdir().expect("a temporary directory can be made");
+    let edit = |gust, site: &str| Edit { site: site.to_owned(), instance: gust, k: 1, value: 0 };
+    let gust = |gust| [edit(gust, "storm.gust.strikes"), edit(gust, "storm.gust.pause_ms")];
+    let mut edits: Vec<Edit> = (1..=10).flat_map(gust).collect();
+    edits.push(edit(0, "storm.gusts_count"));
+    // So short a storm leaves its clients no time to write.
+    let (scenario, seed) = ("storm".to_owned(), 3);
+    let (event_hash, failure, choices) = (None, None, Vec::new());
+    let file = ChoiceFile { scenario, seed, edits, event_hash, failure, choices };
+    file.write(&place.path().join("short")).expect("it can be written");
+
+    let failed = quorate_sim(place.path(), &["replay", "short", "--out", "failures"]);
+    assert_eq!(failed.status.code(), Some(1));
+    let said = text(&failed.stderr);
+    assert!(said.contains("run storm --seed 3, with 21 edited choices"), "{said}");
+    assert!(said.contains("the clients hardly wrote"), "{said}");
+    let line = "choices: cargo run -p quorate-sim -- replay failures/storm-3.choices.json";
+    assert!(said.contains(line), "{said}");
+    let left = ChoiceFile::read(&place.path().join("failures/storm-3.choices.json"));
+    let left = left.expect("the failure has left it");
+    assert_eq!((left.edits.len(), left.event_hash), (21, None));
+    assert!(left.failure.is_some_and(|reason| reason.contains("the clients hardly wrote")));
+    assert!(left.choices.iter().any(|choice| choice.site == "client.node"));
+}
+
+#[test]
+fn what_is_no_choice_file_is_told_and_what_is_no_command_too() {
+    let place = tempfile::tempdir().expect("a temporary directory can be made");
+    std::fs::write(place.path().join("a"), "{}").expect("it can be written");
+    let refused = quorate_sim(place.path(), &["replay", "a"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("a is no choice file: missing field"));
+    let twice = ["run", "storm", "--seed", "1", "--seed", "2"];
+    for words in [&twice[..], &["run", "storm"], &["sweep", "calm", "--seeds", "1"], &[]] {
+        let refused = quorate_sim(place.path(), words);
+        assert_eq!(refused.status.code(), Some(2), "{words:?}");
+        assert!(text(&refused.stderr).starts_with("usage: quorate-sim list"), "{words:?}");
+    }
+}
