@@ -158,6 +158,17 @@ fn tokio_draws_no_lots() {
 }
 
 #[test]
+fn the_simulator_has_one_choice_stream() {
+    let rule = "one choice stream";
+    let code = "use rand::rngs::SmallRng;\nlet a = 1 + seed % 97;\nlet b = HashMap::new();\n";
+    check(rule, "sim/src/scenarios/a.rs", code, &[1, 1, 2, 3]);
+    check(rule, "sim/src/choices/a.rs", code, &[]);
+    check(rule, "core/src/a.rs", code, &[]);
+    check(rule, "sim/src/a.rs", "#[cfg(test)]\nuse rand::Rng;\n", &[]);
+    check(rule, "sim/src/a.rs", "let a = Cluster::of(3).seed(seed); // seed % 2\n", &[]);
+}
+
+#[test]
 fn links_lead_somewhere() {
     let page = "[a](b.md)\n[c](docs/d.md#two-words)\n```\n[no](link.md)\n```\n[e](https://x.y)\n";
     let target = ("docs/d.md", "# D\n\n## Two words\n");

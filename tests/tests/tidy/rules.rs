@@ -68,6 +68,7 @@ pub const RULES: &[(&str, Rule)] = &[
     ("one way to make a node", one_way_to_make_a_node),
     ("library rooms", library_rooms),
     ("certain order", certain_order),
+    ("one choice stream", one_choice_stream),
 ];
 
 /// What each crate may stand on. `tests` and `benches` stand on everything.
@@ -377,6 +378,43 @@ fn certain_order(tree: &Tree) -> Vec<Violation> {
             let statement = tokens[at..].iter().take_while(|token| token.text != ";");
             if is_import && statement.into_iter().any(|token| token.text == "watch") {
                 findings.add(&file.path, token.line, "names tokio's watch".to_owned());
+            }
+        }
+    }
+    findings.found
+}
+
+/// Where randomness comes from that is no choice: generators, and collections whose order is drawn.
+const LOTS: &[&str] = &[
+    "rand",
+    "getrandom",
+    "fastrand",
+    "SmallRng",
+    "StdRng",
+    "ThreadRng",
+    "RandomState",
+    "HashMap",
+    "HashSet",
+];
+
+/// A draw outside of the choice stream has no site: it cannot be edited, and its neighbours hear of
+/// it. So is a number that is computed from the seed itself.
+fn one_choice_stream(tree: &Tree) -> Vec<Violation> {
+    const ROOM: &str = "sim/src/choices/";
+    let advice = "draw at a site of its own: Choices::site, Choices::chosen or Cluster::choose";
+    let mut findings = Findings::of("one choice stream", advice);
+    let is_outside =
+        |file: &&File| file.path.starts_with("sim/src/") && !file.path.starts_with(ROOM);
+    for file in tree.rust().filter(is_outside) {
+        let tokens = file.tokens();
+        for (at, token) in tokens.iter().enumerate().filter(|(_, token)| !file.is_test(token.line))
+        {
+            if LOTS.contains(&token.text) {
+                findings.add(&file.path, token.line, format!("names {}", token.text));
+            }
+            let next = tokens.get(at + 1).map_or("", |next| next.text);
+            if token.text == "seed" && ["%", "^"].contains(&next) {
+                findings.add(&file.path, token.line, format!("computes with seed {next}"));
             }
         }
     }
