@@ -7,11 +7,16 @@
 //! - `Unknown` is not a failure: such an operation may take effect at any later time.
 //! - A line never spans two lines, and a value stands in it only as its hash.
 //!
-//! Read next: [`Operation`], then `register.rs` for the checker.
+//! Read next: [`Operation`], then `version_order.rs` for what a history must keep to, `wing_gong.rs`
+//! for the second opinion on it, and `register.rs` for the verdict on stores.
 
+mod chain;
+pub mod contradiction;
 pub mod register;
 #[cfg(test)]
 mod tests;
+pub mod version_order;
+pub mod wing_gong;
 
 use std::fmt;
 
@@ -34,7 +39,8 @@ pub struct Operation {
     pub end_ns: u64,
     /// How it ended.
     pub outcome: Outcome,
-    /// Index of the log entry that the answer names; `None` if there was no such answer.
+    /// Of a write the index of its entry, of a read the index after which it saw the state; `None`
+    /// if no answer named one.
     pub log_index: Option<u64>,
     /// The node that answered last, as the client addresses it.
     pub node: String,
@@ -76,7 +82,7 @@ pub fn parse_lines(text: &str) -> Result<Vec<Operation>, LineError> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OperationKind {
-    /// Reads one key.
+    /// Reads one key, linearizably: a stale read has no line.
     Get,
     /// Writes one key.
     Put,
@@ -86,6 +92,16 @@ pub enum OperationKind {
     Cas,
     /// Reads the keys of a prefix.
     List,
+}
+
+impl OperationKind {
+    /// Whether it changes its key.
+    pub fn is_write(self) -> bool {
+        match self {
+            OperationKind::Put | OperationKind::Delete | OperationKind::Cas => true,
+            OperationKind::Get | OperationKind::List => false,
+        }
+    }
 }
 
 /// How an operation ended, as its client knows it.

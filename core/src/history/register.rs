@@ -1,6 +1,8 @@
 //! The register model: compares what clients were told with what every store holds at the end.
 //!
-//! Pure, and independent of the cluster: it trusts only histories, which were written outside.
+//! Pure, and independent of the cluster: it trusts only histories, which were written outside. That
+//! a history is possible in itself is for the version order to say; its contradictions are findings
+//! here, and what it knows of each key is what the sources are compared with.
 //!
 //! Each key is a register, and the log gives all writes one order: a write has one index, and the
 //! write of a key with the greatest index is what the key shows. From that follows all of it:
@@ -18,19 +20,24 @@
 //!
 //! Invariants
 //! - An acknowledged write counts as lost if even one source shows something else in its place.
-//! - A history that no honest client can have written is wrong as well, so that a fault in the
-//!   measuring is never read as a fault-free cluster.
+//! - A history that cannot be, stale reads included, is red whatever the sources show.
+//! - What a read has seen is as good as acknowledged: it stands until something replaces it.
 //!
-//! Not judged: reads, and writes of several keys in one entry, which have no line of their own.
+//! Not judged: writes of several keys in one entry, which have no line of their own.
 //!
-//! Read next: [`judge`], then `tests.rs`: each way to lie turns the verdict red.
+//! Read next: [`judge`], `version_order.rs`, then `tests.rs`: each way to lie turns the verdict red.
 //! Source: Herlihy & Wing 1990, sections 2 and 3 (a register; pending operations and real time).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{Operation, OperationKind, Outcome, ValueHash};
+use super::chain::{Chain, Standing};
+use super::version_order::VersionOrder;
+use super::{Operation, Outcome, ValueHash};
+
+/// How many contradictions of the history are told: the first say what is wrong.
+const CONTRADICTIONS_COUNT_MAX: usize = 20;
 
 /// What one source shows for one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +69,8 @@ pub struct Verdict {
     pub lost_count: usize,
     /// Writes of which no client knows whether they happened.
     pub unknown_count: usize,
+    /// Reads that were judged by their indexes.
+    pub reads_count: usize,
     /// Keys compared, at each source.
     pub keys_count: usize,
     /// Who was asked.
@@ -77,62 +86,57 @@ impl Verdict {
     }
 }
 
-/// What clients were told of the writes of one key.
-#[derive(Debug, Default)]
-struct Register {
-    /// By index: the value, `None` for a delete.
-    acknowledged: BTreeMap<u64, Option<ValueHash>>,
-    unknown: Vec<Unknown>,
-    refused: BTreeSet<Option<ValueHash>>,
-}
-
-/// A write that may have taken effect.
-#[derive(Clone, Copy, Debug)]
-struct Unknown {
-    value_hash: Option<ValueHash>,
-    /// Acknowledged before it began, so its own index is greater.
-    after_index: u64,
-}
-
 /// Compares every key of every source with the history, in both directions, and the sources with
 /// each other.
 ///
 /// Call it when writing has ended and every source has applied everything. Without a source nothing
 /// was checked, so that is a finding too.
 pub fn judge(history: &[Operation], sources: &[Source]) -> Verdict {
-    let mut findings = Vec::new();
-    let registers = registers_of(history, &mut findings);
+    let order = VersionOrder::of(history);
+    let told = order.contradictions.iter().take(CONTRADICTIONS_COUNT_MAX);
+    let mut findings: Vec<String> = told.map(|one| one.text(history)).collect();
+    if let Some(count @ 1..) = order.contradictions.len().checked_sub(CONTRADICTIONS_COUNT_MAX) {
+        findings.push(format!("history: {count} more contradictions"));
+    }
     if sources.is_empty() {
         findings.push("no source was asked: nothing is proven".to_owned());
     }
+    let written: BTreeMap<&str, &Chain> = order
+        .chains
+        .iter()
+        .filter(|(_, chain)| chain.is_written())
+        .map(|(key, chain)| (key.as_str(), chain))
+        .collect();
     let mut lost_count = 0;
-    for (key, register) in &registers {
-        lost_count += usize::from(compare(key, register, sources, &mut findings));
+    for (key, chain) in &written {
+        lost_count += usize::from(compare(key, chain, sources, &mut findings));
     }
     for Source { name, contents } in sources {
-        let unasked = contents.keys().filter(|key| !registers.contains_key(*key));
+        let unasked = contents.keys().filter(|key| !written.contains_key(key.as_str()));
         findings.extend(unasked.map(|key| format!("{name}: {key:?} was never written")));
     }
-    let count = |outcome| writes(history).filter(|write| write.outcome == outcome).count();
+    let writes = || history.iter().filter(|one| one.op.is_write());
+    let count = |outcome| writes().filter(|write| write.outcome == outcome).count();
     Verdict {
         acknowledged_count: count(Outcome::Acknowledged),
         lost_count,
         unknown_count: count(Outcome::Unknown),
-        keys_count: registers.len(),
+        reads_count: order.reads_count,
+        keys_count: written.len(),
         sources: sources.iter().map(|source| source.name.clone()).collect(),
         findings,
     }
 }
 
 /// Looks at one key of all sources; returns whether an acknowledged write is missing.
-fn compare(key: &str, register: &Register, sources: &[Source], findings: &mut Vec<String>) -> bool {
+fn compare(key: &str, chain: &Chain, sources: &[Source], findings: &mut Vec<String>) -> bool {
     let mut is_lost = false;
     // The first source that the history permits stands for the others.
     let mut first: Option<(&str, Option<Shown>)> = None;
     for Source { name, contents } in sources {
         let shown = contents.get(key).copied();
-        if let Some(objection) = register.objection(shown) {
-            is_lost |= !register.acknowledged.is_empty();
+        if let Some(objection) = objection(chain, shown) {
+            is_lost |= chain.has_acknowledged();
             findings.push(format!("{name}: {key:?} {objection}, shows {}", text_of(shown)));
             continue;
         }
@@ -145,37 +149,32 @@ fn compare(key: &str, register: &Register, sources: &[Source], findings: &mut Ve
     is_lost
 }
 
-impl Register {
-    /// Why the key cannot show this when all is well; `None` if it can.
-    fn objection(&self, shown: Option<Shown>) -> Option<String> {
-        let last = self.acknowledged.last_key_value();
-        let last = last.map(|(index, value_hash)| (*index, *value_hash));
-        let is_explained = match (last, shown) {
-            (Some((index, value_hash)), Some(shown)) if shown.modify_index <= index => {
-                // The index as well: a write that was applied twice shows a later one.
-                (shown.modify_index, Some(shown.value_hash)) == (index, value_hash)
-            }
-            (_, Some(shown)) => self.unknown.iter().any(|write| {
-                write.value_hash == Some(shown.value_hash) && write.after_index < shown.modify_index
-            }),
-            (None | Some((_, None)), None) => true,
-            // A delete leaves no index behind, so its place in the order is not known.
-            (Some((_, Some(_))), None) => {
-                self.unknown.iter().any(|write| write.value_hash.is_none())
-            }
-        };
-        if is_explained { None } else { Some(self.expectation(last, shown)) }
-    }
+/// Why the key cannot show this when all is well; `None` if it can.
+fn objection(chain: &Chain, shown: Option<Shown>) -> Option<String> {
+    let Standing { value, low, high, last, .. } = chain.standing;
+    let is_explained = match shown {
+        // The index as well: a write that was applied twice shows a later one.
+        Some(Shown { value_hash, modify_index }) if modify_index <= last => {
+            value == Some(value_hash) && (low..=high).contains(&modify_index)
+        }
+        Some(Shown { value_hash, modify_index }) => chain.may_come(Some(value_hash), modify_index),
+        // A delete leaves no index behind, so its place in the order is not known.
+        None => value.is_none() || chain.may_come(None, u64::MAX),
+    };
+    if is_explained { None } else { Some(expectation(chain, shown)) }
+}
 
-    fn expectation(&self, last: Option<(u64, Option<ValueHash>)>, shown: Option<Shown>) -> String {
-        if shown.is_some_and(|shown| self.refused.contains(&Some(shown.value_hash))) {
-            return "holds a refused value".to_owned();
-        }
-        match last {
-            Some((index, Some(expected))) => format!("acknowledged at {index} is {expected}"),
-            Some((index, None)) => format!("is deleted since {index}"),
-            None => "was never acknowledged".to_owned(),
-        }
+fn expectation(chain: &Chain, shown: Option<Shown>) -> String {
+    if shown.is_some_and(|shown| chain.has_refused(Some(shown.value_hash))) {
+        return "holds a refused value".to_owned();
+    }
+    let Standing { value, high, is_acknowledged, last, .. } = chain.standing;
+    match value {
+        Some(expected) if is_acknowledged => format!("acknowledged at {high} is {expected}"),
+        Some(expected) => format!("was read at {last} as {expected}"),
+        None if is_acknowledged => format!("is deleted since {high}"),
+        None if last > 0 => format!("was read at {last} as nothing"),
+        None => "was never acknowledged".to_owned(),
     }
 }
 
@@ -183,72 +182,5 @@ fn text_of(shown: Option<Shown>) -> String {
     match shown {
         Some(Shown { value_hash, modify_index }) => format!("{value_hash} of {modify_index}"),
         None => "nothing".to_owned(),
-    }
-}
-
-fn writes(history: &[Operation]) -> impl Iterator<Item = &Operation> {
-    history.iter().filter(|operation| match operation.op {
-        OperationKind::Put | OperationKind::Delete | OperationKind::Cas => true,
-        OperationKind::Get | OperationKind::List => false,
-    })
-}
-
-fn registers_of(history: &[Operation], findings: &mut Vec<String>) -> BTreeMap<String, Register> {
-    let order = RealTime::of(history);
-    let mut registers: BTreeMap<String, Register> = BTreeMap::new();
-    let mut keys_by_index: BTreeMap<u64, &str> = BTreeMap::new();
-    for write in writes(history) {
-        let (key, value_hash) = (&write.key, write.value_hash);
-        let register = registers.entry(key.clone()).or_default();
-        let after_index = order.acknowledged_before(write.start_ns);
-        match (write.outcome, write.log_index) {
-            (Outcome::Acknowledged, Some(index)) => {
-                if let Some(other) = keys_by_index.insert(index, key) {
-                    findings.push(format!(
-                        "history: {key:?} at index {index}, which is the entry of {other:?} already"
-                    ));
-                }
-                if index <= after_index {
-                    findings.push(format!(
-                        "history: {key:?} at index {index} began after {after_index} was \
-                         acknowledged"
-                    ));
-                }
-                register.acknowledged.insert(index, value_hash);
-            }
-            (Outcome::Acknowledged, None) => {
-                findings.push(format!("history: {key:?} acknowledged without an index"));
-            }
-            (Outcome::Unknown, _) => register.unknown.push(Unknown { value_hash, after_index }),
-            (Outcome::Refused, _) => {
-                register.refused.insert(value_hash);
-            }
-        }
-    }
-    registers
-}
-
-/// The acknowledged writes in the order in which they ended: when, and the greatest index so far.
-#[derive(Debug)]
-struct RealTime(Vec<(u64, u64)>);
-
-impl RealTime {
-    fn of(history: &[Operation]) -> RealTime {
-        let acknowledged = writes(history).filter(|write| write.outcome == Outcome::Acknowledged);
-        let mut ends: Vec<(u64, u64)> =
-            acknowledged.filter_map(|write| Some((write.end_ns, write.log_index?))).collect();
-        ends.sort_unstable();
-        let mut greatest_index = 0;
-        for (_, index) in &mut ends {
-            greatest_index = greatest_index.max(*index);
-            *index = greatest_index;
-        }
-        RealTime(ends)
-    }
-
-    /// The greatest index that some client knew before `start_ns`; 0 if none did.
-    fn acknowledged_before(&self, start_ns: u64) -> u64 {
-        let ended_count = self.0.partition_point(|(end_ns, _)| *end_ns < start_ns);
-        ended_count.checked_sub(1).map_or(0, |last| self.0[last].1)
     }
 }

@@ -1,5 +1,8 @@
 //! Lines come back as they were, and each way to lie turns the verdict red.
 
+mod linearizability;
+mod properties;
+
 use super::register::{Shown, Source, Verdict, judge};
 use super::*;
 
@@ -31,7 +34,8 @@ fn a_half_written_end_is_left_out_and_a_broken_line_is_an_error() {
     assert!(parse_lines("").unwrap().is_empty());
 }
 
-/// `put KEY=VALUE WHAT START-END` or `delete KEY WHAT START-END`; WHAT is `@index`, `?` or `no`.
+/// `put KEY=VALUE WHAT START-END`, `delete KEY WHAT START-END`, or `get` with what was seen, a value
+/// or none; WHAT is `@index`, `?`, `no`, or `ok` for an answer without an index.
 fn op(text: &str) -> Operation {
     let mut words = text.rsplitn(3, ' ');
     let mut word = || words.next().expect("an operation has four words");
@@ -41,7 +45,11 @@ fn op(text: &str) -> Operation {
     let (start, end) = times.split_once('-').expect("it ends with its times");
     let log_index = what.strip_prefix('@').map(|index| index.parse().unwrap());
     Operation {
-        op: if kind == "put" { OperationKind::Put } else { OperationKind::Delete },
+        op: match kind {
+            "put" => OperationKind::Put,
+            "get" => OperationKind::Get,
+            _ => OperationKind::Delete,
+        },
         key: key.to_owned(),
         value_hash: value.map(|value| ValueHash::of(value.as_bytes())),
         start_ns: start.parse().unwrap(),
@@ -210,6 +218,38 @@ fn sources_that_are_good_alone_and_differ_are_red() {
         assert_eq!((verdict.is_good(), verdict.lost_count), (false, 0), "{shown:?}");
         assert!(verdict.findings[0].contains(": n1 shows "), "{verdict:?}");
     }
+}
+
+#[test]
+fn what_a_read_has_seen_stands_until_something_replaces_it() {
+    let seen = ["put a=1 @1 1-2", "put a=2 ? 3-4", "get a=2 @5 5-6"];
+    assert!(verdict(&seen, &["a=2@3"]).is_good());
+    assert_eq!(verdict(&seen, &["a=2@3"]).reads_count, 1);
+    for shown in ["a=1@1", "", "a=2@6"] {
+        assert!(!verdict(&seen, &[shown]).is_good(), "{shown}");
+    }
+    let late = [&seen[..], &["put a=3 ? 1-2", "delete a ? 1-2"]].concat();
+    for (shown, is_good) in [("a=2@2", true), ("a=3@6", true), ("a=3@4", false), ("", true)] {
+        assert_eq!(verdict(&late, &[shown]).is_good(), is_good, "{shown}");
+    }
+    let empty = ["put a=1 ? 1-2", "get a @4 5-6"];
+    for (shown, is_good) in [("", true), ("a=1@5", true), ("a=1@4", false)] {
+        assert_eq!(verdict(&empty, &[shown]).is_good(), is_good, "{shown}");
+    }
+}
+
+#[test]
+fn a_stale_read_is_red_whatever_the_sources_show() {
+    let history = ["put a=1 @1 1-2", "put a=2 @2 3-4", "get a=1 @2 5-6"];
+    let verdict = verdict(&history, &["a=2@2"]);
+    let (one, two) = (ValueHash::of(b"1"), ValueHash::of(b"2"));
+    let text = format!(
+        "history: \"a\": a read shows what was no longer, or not yet, the newest write: \
+         line 3, read \"a\" of {one} at index 2 by n1 from 5 to 6 ns; \
+         against line 1, put \"a\" of {one} at index 1 by n1 from 1 to 2 ns; \
+         against line 2, put \"a\" of {two} at index 2 by n1 from 3 to 4 ns"
+    );
+    assert_eq!(verdict.findings, [text]);
 }
 
 #[test]
