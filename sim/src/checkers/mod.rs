@@ -5,6 +5,7 @@
 //! Read next: [`Checker`], then any of them.
 
 mod equal_state;
+mod linearizable;
 mod nothing_lost;
 mod one_acts;
 mod one_elected;

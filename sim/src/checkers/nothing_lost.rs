@@ -3,19 +3,18 @@
 //! The ledger is the history of the clients, in the lines that the demo writes too. It is judged by
 //! the register model of core, which says what each outcome allows.
 //!
-//! Source: promise 1; core/src/history/register.rs.
-
-use std::collections::BTreeMap;
+//! Source: promise 1; core/src/history/register.rs. That the history itself is possible, reads
+//! included, is for `linearizable.rs`.
 
 use quorate_core::history::register::{Source, judge};
 use quorate_core::history::{Operation, OperationKind, Outcome, ValueHash};
+
+use super::linearizable;
 
 /// What clients asked and were told.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
     operations: Vec<Operation>,
-    /// The last value of each name that was acknowledged.
-    values: BTreeMap<String, String>,
     /// How many writes were acknowledged.
     pub acknowledged_count: u64,
     /// How many were refused: they must have no effect.
@@ -29,7 +28,7 @@ pub struct Ledger {
 pub struct Asked<'a> {
     /// The name.
     pub name: &'a str,
-    /// What was to be written, or was read.
+    /// What was to be written, or was read; empty if there was nothing.
     pub value: &'a str,
     /// When it was first sent, in milliseconds of the world.
     pub start_ms: u64,
@@ -45,7 +44,7 @@ impl Asked<'_> {
         Operation {
             op,
             key: name.to_owned(),
-            value_hash: Some(ValueHash::of(value.as_bytes())),
+            value_hash: (!value.is_empty()).then(|| ValueHash::of(value.as_bytes())),
             start_ns: start_ms * 1_000_000,
             end_ns: end_ms * 1_000_000,
             outcome,
@@ -59,7 +58,6 @@ impl Ledger {
     /// The write was acknowledged, at this index of the log.
     pub fn acknowledged(&mut self, asked: &Asked<'_>, log_index: u64) {
         self.acknowledged_count += 1;
-        self.values.insert(asked.name.to_owned(), asked.value.to_owned());
         self.write(asked, Outcome::Acknowledged, Some(log_index));
     }
 
@@ -85,9 +83,9 @@ impl Ledger {
         self.operations.push(asked.operation(OperationKind::Put, outcome, log_index));
     }
 
-    /// The value of a name that was acknowledged last.
-    pub fn value(&self, name: &str) -> Option<&str> {
-        self.values.get(name).map(String::as_str)
+    /// The whole history, one operation for each request.
+    pub fn operations(&self) -> &[Operation] {
+        &self.operations
     }
 
     /// The whole history, one line for each request.
@@ -95,9 +93,16 @@ impl Ledger {
         self.operations.iter().map(Operation::to_line).collect()
     }
 
-    /// Compares the whole state of all replicas; call it when each has applied everything.
+    /// Judges the history, and compares it with the whole state of all replicas; call it when each
+    /// has applied everything.
     pub fn check(&self, replicas: &[Source]) -> Result<(), String> {
-        let verdict = judge(&self.operations, replicas);
-        if verdict.is_good() { Ok(()) } else { Err(verdict.findings.join("; ")) }
+        let mut findings = linearizable::findings(&self.operations);
+        for finding in judge(&self.operations, replicas).findings {
+            // The verdict tells the contradictions of the history, too.
+            if !findings.contains(&finding) {
+                findings.push(finding);
+            }
+        }
+        if findings.is_empty() { Ok(()) } else { Err(findings.join("; ")) }
     }
 }

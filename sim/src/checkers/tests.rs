@@ -1,7 +1,7 @@
 //! Checkers see what they look for, and nothing else.
 
 use quorate_core::history::register::{Shown, Source};
-use quorate_core::history::{OperationKind, Outcome, ValueHash, parse_lines};
+use quorate_core::history::{Operation, OperationKind, Outcome, ValueHash, parse_lines};
 use quorate_core::ids::{FencingToken, Generation, LogIndex, NodeId, Term};
 use quorate_core::leader::Leadership;
 use quorate_core::ports::Now;
@@ -162,6 +162,42 @@ fn replicas_that_differ_are_seen_though_each_is_right_alone() {
     assert_eq!(ledger.check(std::slice::from_ref(&with)), Ok(()));
     assert_eq!(ledger.check(std::slice::from_ref(&without)), Ok(()));
     assert!(ledger.check(&[with, without]).is_err());
+}
+
+/// The planted proof: the replicas are right, and one read was not.
+#[test]
+fn a_stale_read_is_red_by_its_index_and_without_it() {
+    let ledger = |reads: &[(&'static str, u64)]| {
+        let mut ledger = Ledger::default();
+        ledger.acknowledged(&asked("a", "old", 1), 3);
+        ledger.acknowledged(&asked("a", "new", 2), 4);
+        for (value, log_index) in reads {
+            ledger.read(&asked("a", value, 3), *log_index);
+        }
+        ledger
+    };
+    let holds = [replica("n1", &[("a", "new", 4)])];
+    assert_eq!(ledger(&[("new", 4), ("new", 9)]).check(&holds), Ok(()));
+    let stale = [[("old", 4)], [("old", 3)], [("", 4)], [("other", 4)]];
+    for read in stale {
+        let wrong = ledger(&read).check(&holds).expect_err("no order has it");
+        let (by_index, by_time) = wrong.split_once("; history: ").expect("both judges object");
+        assert!(by_index.contains("line 3, read"), "{read:?}: {wrong}");
+        assert!(by_time.contains("no order of the operations explains"), "{read:?}: {wrong}");
+    }
+    // As if the read had named no index: times and values suffice.
+    let unindexed: Vec<Operation> = ledger(&[("old", 4)])
+        .operations()
+        .iter()
+        .cloned()
+        .map(|one| match one.op {
+            OperationKind::Get => Operation { log_index: None, ..one },
+            _ => one,
+        })
+        .collect();
+    let found = linearizable::findings(&unindexed);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("no order of the operations explains"), "{found:?}");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! The state machine of scenarios: names with values, as text.
 //!
 //! A command is `name=value`; a query is a name, or nothing for all of it, one `index name=value` a
-//! line with the entry that set it. What is no such command changes nothing and is told so.
+//! line with the entry that set it. An empty value is none. What is no such command changes nothing
+//! and is told so.
 
 use std::collections::BTreeMap;
 
@@ -31,7 +32,8 @@ pub(super) fn contents(text: &[u8]) -> Option<Contents> {
         let value_hash = ValueHash::of(value.as_bytes());
         (name, Shown { value_hash, modify_index: index.0 })
     };
-    Some(parsed(text)?.into_iter().map(shown).collect())
+    let has_value = |(_, (_, value)): &(String, (LogIndex, String))| !value.is_empty();
+    Some(parsed(text)?.into_iter().filter(has_value).map(shown).collect())
 }
 
 fn parsed(text: &[u8]) -> Option<Values> {

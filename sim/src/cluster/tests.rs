@@ -4,6 +4,8 @@ use std::panic::UnwindSafe;
 
 use bytes::Bytes;
 use quorate_core::codec::CodecError;
+use quorate_core::history::OperationKind;
+use quorate_core::replication::Consistency;
 use quorate_core::{SnapshotJob, StateMachine};
 
 use super::*;
@@ -132,6 +134,64 @@ fn a_write_that_every_node_forgets_ends_the_run_also_behind_one_of_unknown_outco
             cluster.check_invariants();
         });
         assert!(text.contains("n1: \"colour\" acknowledged at "), "{text}");
+    }
+}
+
+#[test]
+fn names_written_again_and_again_are_read_and_judged_while_leaders_change() {
+    run_isolated(|| {
+        let mut cluster = Cluster::of(3).seed(8);
+        let (writers_count, pause_ms, names_count, reads) = (6, 5, 3, 0.5);
+        cluster.start_writers(Workload { writers_count, pause_ms, names_count, reads });
+        for _ in 0..3 {
+            cluster.run_for_ms(500);
+            let leader = cluster.leader();
+            cluster.partition(&[&leader]);
+            cluster.within_ms(5_000).another_leads(&[&leader]);
+            cluster.run_for_ms(500);
+            cluster.heal();
+        }
+        cluster.stop_writers();
+        cluster.within_ms(5_000).one_leader_and_equal_logs();
+        cluster.check_invariants();
+        let operations = cluster.ledger().operations();
+        let reads_count = operations.iter().filter(|one| one.op == OperationKind::Get).count();
+        assert!(reads_count > 100, "{reads_count} reads");
+    });
+}
+
+/// The planted proof with whole nodes: a client takes what a replica behind a partition shows for
+/// the present state. The index of the answer is true, and old.
+#[test]
+fn a_read_that_asks_no_leader_ends_the_run() {
+    for is_cut_off in [false, true] {
+        let run = move || {
+            let mut cluster = Cluster::of(3).seed(9);
+            cluster.write("colour", "blue").acked_within_ms(2_000);
+            cluster.within_ms(2_000).one_leader_and_equal_logs();
+            let (leader, names) = (cluster.leader(), cluster.names());
+            let replica = names.iter().find(|name| **name != leader).expect("there are three");
+            if is_cut_off {
+                cluster.partition(&[replica]);
+            }
+            cluster.write("colour", "red").via(&leader).acked_within_ms(2_000);
+            cluster.run_for_ms(200);
+            let (at, start_ms) = (cluster.place(replica), cluster.world.now_ms());
+            let asked = cluster.ask_to_read(at, "colour".into(), Consistency::Stale);
+            let answer = cluster.wait_for(&asked, 1_000).expect("it answers").expect("it knows");
+            let (name, value) = ("colour".to_owned(), String::new());
+            cluster.note_read(&Request { name, value, start_ms, at }, &answer);
+            cluster.heal();
+            cluster.within_ms(5_000).one_leader_and_equal_logs();
+            cluster.check_invariants();
+        };
+        if is_cut_off {
+            let text = failure(run);
+            assert!(text.contains("history: \"colour\": it began after the other had"), "{text}");
+            assert!(text.contains("no order of the operations explains"), "{text}");
+        } else {
+            run_isolated(run);
+        }
     }
 }
 

@@ -263,7 +263,12 @@ impl Read<'_> {
                 let asked = cluster.ask_to_read(at, query, Consistency::Linearizable);
                 if let Some(Ok(answer)) = cluster.wait_for(&asked, ATTEMPT_MS) {
                     let value = acked.value.clone();
-                    cluster.note_read(&Request { name, value, start_ms, at }, &answer);
+                    let request = Request { name, value, start_ms, at };
+                    let seen = cluster.note_read(&request, &answer);
+                    if seen != request.value {
+                        let Request { name, value, .. } = request;
+                        cluster.fail(&format!("a read of {name} sees {seen:?}, not {value:?}"));
+                    }
                     return;
                 }
             }
