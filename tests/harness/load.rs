@@ -83,8 +83,9 @@ impl Load {
         let deadline = Instant::now() + Duration::from_millis(limit_ms);
         loop {
             let operations = self.operations().into_iter();
-            let later = operations
-                .filter(|one| one.outcome == Outcome::Acknowledged && one.start_ns > after_ns);
+            let is_done =
+                |one: &Operation| one.op.is_write() && one.outcome == Outcome::Acknowledged;
+            let later = operations.filter(|one| is_done(one) && one.start_ns > after_ns);
             if let Some(end_ns) = later.map(|one| one.end_ns).min() {
                 return (end_ns - after_ns) / 1_000_000;
             }

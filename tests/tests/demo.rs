@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use quorate_core::codec;
-use quorate_core::history::{Operation, Outcome, ValueHash};
+use quorate_core::history::{Operation, OperationKind, Outcome, ValueHash};
 use quorate_core::ids::LogIndex;
 use quorate_core::key_value::Command as KeyValueCommand;
 use quorate_core::replication::offline::{self, Rewritten};
@@ -176,7 +176,8 @@ impl Left {
     /// A key with at least two acknowledged writes, and the indexes of the last two.
     fn written_twice(&self) -> (&str, u64, u64) {
         let mut indexes: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
-        for one in self.operations.iter().filter(|one| one.outcome == Outcome::Acknowledged) {
+        let is_done = |one: &&Operation| one.op.is_write() && one.outcome == Outcome::Acknowledged;
+        for one in self.operations.iter().filter(is_done) {
             indexes.entry(&one.key).or_default().extend(one.log_index);
         }
         let found = indexes.iter().find(|(_, indexes)| indexes.len() >= 2);
@@ -192,6 +193,7 @@ fn a_tampered_store_and_a_ledger_line_too_many_turn_the_verdict_red() {
     assert_eq!(code, 0, "{good}");
     assert_eq!(good["findings"], Value::Array(Vec::new()));
     assert_eq!(good["sources"].as_array().map(Vec::len), Some(3));
+    assert!(good["reads_count"].as_u64() > Some(0), "{good}");
 
     let (key, before, last) = left.written_twice();
     let old = value_at(&left.data_dirs[0], before);
@@ -224,9 +226,22 @@ fn a_tampered_store_and_a_ledger_line_too_many_turn_the_verdict_red() {
     };
     let longer = left.place.path().join("longer");
     let text = fs::read_to_string(&left.ledgers[0]).expect("the ledger is there");
-    fs::write(&longer, text + &line.to_line()).expect("the place is writable");
+    fs::write(&longer, text.clone() + &line.to_line()).expect("the place is writable");
     let ledgers = [longer, left.ledgers[1].clone()];
     is_red("a ledger line too many", verdict(&ledgers, &stores(&left.data_dirs)), &line.key);
+
+    // All stores are right, and one client was shown what had been replaced.
+    let stale = Operation {
+        op: OperationKind::Get,
+        key: key.to_owned(),
+        value_hash: Some(ValueHash::of(&old)),
+        log_index: Some(last),
+        ..line
+    };
+    let with_stale = left.place.path().join("with-stale");
+    fs::write(&with_stale, text + &stale.to_line()).expect("the place is writable");
+    let ledgers = [with_stale, left.ledgers[1].clone()];
+    is_red("a stale read", verdict(&ledgers, &stores(&left.data_dirs)), key);
 }
 
 #[test]
@@ -236,7 +251,7 @@ fn a_value_of_unknown_outcome_does_not_hide_a_lost_write_in_real_stores() {
     let old = value_at(&left.data_dirs[0], before);
     // The older write as if its answer had been lost: all is well, it was superseded.
     let forgotten = left.operations.iter().map(|one| match one.log_index {
-        Some(index) if index == before => {
+        Some(index) if index == before && one.op.is_write() => {
             Operation { outcome: Outcome::Unknown, log_index: None, ..one.clone() }
         }
         Some(_) | None => one.clone(),

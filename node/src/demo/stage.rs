@@ -139,8 +139,9 @@ impl Stage {
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_millis(limit_ms) {
             let operations = self.operations()?;
-            let mut acknowledged =
-                operations.iter().filter(|one| one.outcome == Outcome::Acknowledged);
+            let mut acknowledged = operations
+                .iter()
+                .filter(|one| one.op.is_write() && one.outcome == Outcome::Acknowledged);
             if let Some(first) = acknowledged.find(|one| one.start_ns > after_ns) {
                 return Ok((first.end_ns - after_ns) / 1_000_000);
             }

@@ -4,8 +4,8 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use quorate_core::history::Outcome;
 use quorate_core::history::register::Verdict;
+use quorate_core::history::{Operation, Outcome};
 
 use super::cut::{self, Cut};
 use super::report::Report;
@@ -157,7 +157,8 @@ fn note_silence(
         report.finding(format!("{name} says that it leads while half is cut off {how}"));
     }
     let operations = stage.operations()?;
-    let acknowledged = operations.iter().filter(|one| one.outcome == Outcome::Acknowledged);
+    let is_done = |one: &&Operation| one.op.is_write() && one.outcome == Outcome::Acknowledged;
+    let acknowledged = operations.iter().filter(is_done);
     let count = acknowledged.filter(|one| one.start_ns > cut_ns + LEASE_LIMIT_NS).count();
     if count > 0 {
         report.finding(format!("{count} writes were acknowledged while half was cut off {how}"));
