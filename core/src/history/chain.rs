@@ -158,7 +158,8 @@ impl Chain {
         let Unknown { at, after_index } = unused.pop_if(|next| next.after_index < read.index)?;
         self.seen.insert(read.value, (at, read.at));
         let above = self.standing.last.max(after_index);
-        Some(Sighting { above, high: read.index, read: read.at, write: at })
+        let replaced = self.standing.by;
+        Some(Sighting { above, high: read.index, read: read.at, write: at, replaced })
     }
 
     /// Which law a read breaks that nothing explains, and against whom.

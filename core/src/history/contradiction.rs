@@ -44,7 +44,7 @@ pub struct Contradiction {
 }
 
 impl Contradiction {
-    /// One line for people: what is wrong, and each operation with its value, index, node and times.
+    /// One line for people: what is wrong, and each operation with value, index, node and times.
     ///
     /// Panics if `history` is not the one that it was found in.
     pub fn text(&self, history: &[Operation]) -> String {

@@ -7,8 +7,8 @@
 //! - `Unknown` is not a failure: such an operation may take effect at any later time.
 //! - A line never spans two lines, and a value stands in it only as its hash.
 //!
-//! Read next: [`Operation`], then `version_order.rs` for what a history must keep to, `wing_gong.rs`
-//! for the second opinion on it, and `register.rs` for the verdict on stores.
+//! Read next: [`Operation`], then `version_order.rs` for what a history must keep to,
+//! `wing_gong.rs` for the second opinion on it, and `register.rs` for the verdict on stores.
 
 mod chain;
 pub mod contradiction;

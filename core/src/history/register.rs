@@ -25,7 +25,7 @@
 //!
 //! Not judged: writes of several keys in one entry, which have no line of their own.
 //!
-//! Read next: [`judge`], `version_order.rs`, then `tests.rs`: each way to lie turns the verdict red.
+//! Read next: [`judge`], `version_order.rs`, then `tests.rs`: each way to lie turns it red.
 //! Source: Herlihy & Wing 1990, sections 2 and 3 (a register; pending operations and real time).
 
 use std::collections::BTreeMap;

@@ -34,8 +34,8 @@ fn a_half_written_end_is_left_out_and_a_broken_line_is_an_error() {
     assert!(parse_lines("").unwrap().is_empty());
 }
 
-/// `put KEY=VALUE WHAT START-END`, `delete KEY WHAT START-END`, or `get` with what was seen, a value
-/// or none; WHAT is `@index`, `?`, `no`, or `ok` for an answer without an index.
+/// `put KEY=VALUE WHAT START-END`, `delete KEY WHAT START-END`, or `get` with what was seen, a
+/// value or none; WHAT is `@index`, `?`, `no`, or `ok` for an answer without an index.
 fn op(text: &str) -> Operation {
     let mut words = text.rsplitn(3, ' ');
     let mut word = || words.next().expect("an operation has four words");

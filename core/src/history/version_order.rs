@@ -2,10 +2,10 @@
 //!
 //! Pure, and independent of the cluster. Costs O(n log n) for n operations, whatever overlaps.
 //!
-//! The theorem. Give each acknowledged operation a point: a write the index of its entry, a read the
-//! index after which it saw the state. Order by point, writes before the reads of the same point.
-//! This order is a linearization of the history, and with these points it is the only one, exactly
-//! if all of this holds:
+//! The theorem. Give each acknowledged operation a point: a write the index of its entry, a read
+//! the index after which it saw the state. Order by point, writes before the reads of the same
+//! point. This order is a linearization of the history, and with these points it is the only one,
+//! exactly if all of this holds:
 //! 1. Real time: what began after another operation had ended has no smaller point, and a write a
 //!    greater one.
 //! 2. One entry is one write: the points of writes differ.
@@ -58,6 +58,8 @@ pub(super) struct Sighting {
     pub(super) high: u64,
     pub(super) read: usize,
     pub(super) write: usize,
+    /// What the key showed before.
+    pub(super) replaced: Option<usize>,
 }
 
 impl VersionOrder {
@@ -217,8 +219,8 @@ fn find_entries(
         match next {
             Some(next) if next <= high => used = next,
             Some(_) | None => {
-                let Sighting { read, write, .. } = sightings[at];
-                let operations = vec![read, write];
+                let Sighting { read, write, replaced, .. } = sightings[at];
+                let operations = [read, write].into_iter().chain(replaced).collect();
                 contradictions.push(Contradiction { law: Law::UnknownOnce, operations });
             }
         }

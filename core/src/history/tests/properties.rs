@@ -292,6 +292,7 @@ fn every_order(count: usize) -> Vec<Vec<usize>> {
 /// The figures of the design: 100,000 operations of 10 clients and 100 keys by both, and one key
 /// with 12 clients by the search. The bounds leave room for a busy machine.
 #[test]
+#[expect(clippy::disallowed_methods, reason = "it measures how long the judges take")]
 fn a_hundred_thousand_operations_are_judged_in_seconds() {
     let kind = Kind {
         clients_count: 10,

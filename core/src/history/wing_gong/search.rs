@@ -223,8 +223,8 @@ impl Search {
         Ok((!is_explained).then(|| self.evidence(item, &before, now_ns)))
     }
 
-    /// Leaves out each possibility that differs from another only in having used more of the unknown
-    /// writes: nobody has to use one, so whoever has more of them left can do all that it can.
+    /// Leaves out each possibility that differs from another only in having used more of the
+    /// unknown writes: nobody has to use one, so whoever has more left can do all that it can.
     fn without_spendthrifts(&self, all: BTreeSet<Possibility>) -> BTreeSet<Possibility> {
         let mut alike: BTreeMap<(Held, Vec<usize>), Vec<Vec<usize>>> = BTreeMap::new();
         for Possibility { held, without_effect } in all {
@@ -336,8 +336,8 @@ impl Search {
         self.resumed_ns = Some(now_ns);
     }
 
-    /// The answer, what may have been there, and what was under way. Where a value had to stay for a
-    /// read that begins later, that read is what cannot be.
+    /// The answer, what may have been there, and what was under way. Where a value had to stay for
+    /// a read that begins later, that read is what cannot be.
     fn evidence(&self, item: usize, before: &BTreeSet<Possibility>, now_ns: u64) -> Vec<usize> {
         let held = || {
             before.iter().filter_map(|one| match one.held {
