@@ -1,0 +1,115 @@
+//! The commands of `quorate-sim`.
+//!
+//! Read next: [`Program`], then the file of a command.
+
+mod run;
+mod soak;
+mod sweep;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use quorate_sim::choices::{ChoiceFile, Keep};
+use quorate_sim::scenarios::{self, Scenario};
+
+/// Runs whole clusters in a simulated world: every run can be repeated from one number.
+#[derive(Debug, Parser)]
+#[command(name = "quorate-sim", version)]
+pub struct Program {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Names every scenario.
+    List,
+    /// Tells one scenario with one seed. A failure leaves a choice file.
+    Run(run::Run),
+    /// Tells the run of a choice file, with its edits.
+    Replay(run::Replay),
+    /// Tells scenarios with many seeds, each twice, which must be told the same way.
+    Sweep(sweep::Sweep),
+    /// Ten writes per second for so long, with the size of everything printed.
+    Soak(soak::Soak),
+}
+
+impl Program {
+    /// Does what the command line says.
+    pub fn obey(self) -> ExitCode {
+        let is_good = match self.command {
+            Command::List => {
+                scenarios::ALL.iter().for_each(|scenario| println!("{}", scenario.name));
+                true
+            }
+            Command::Run(run) => run.obey(),
+            Command::Replay(replay) => replay.obey(),
+            Command::Sweep(sweep) => sweep.obey(),
+            Command::Soak(soak) => soak.obey(),
+        };
+        if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+}
+
+/// What of a run is kept, and where.
+#[derive(Debug, Args)]
+struct Kept {
+    /// What clients asked and were told, one line of JSON each; also of a failed run.
+    #[arg(long, value_name = "FILE")]
+    history: Option<PathBuf>,
+    /// The run as a choice file, with what scenario, clients and weather chose.
+    #[arg(long, value_name = "FILE", conflicts_with = "every_choice")]
+    choices: Option<PathBuf>,
+    /// The run as a choice file, with every delay as well.
+    #[arg(long, value_name = "FILE")]
+    every_choice: Option<PathBuf>,
+}
+
+impl Kept {
+    fn keep(&self) -> Keep {
+        if self.every_choice.is_some() { Keep::Everything } else { Keep::Chosen }
+    }
+
+    fn path(&self) -> Option<&Path> {
+        self.choices.as_deref().or(self.every_choice.as_deref())
+    }
+}
+
+/// The scenario of that name, for the command line.
+fn scenario(name: &str) -> Result<Scenario, String> {
+    scenarios::by_name(name).ok_or_else(|| {
+        let names: Vec<&str> = scenarios::ALL.iter().map(|scenario| scenario.name).collect();
+        format!("there is no scenario of this name; there are {}", names.join(", "))
+    })
+}
+
+/// A seed in decimal or, after `0x`, in hexadecimal.
+fn seed(text: &str) -> Result<u64, String> {
+    let seed = match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    seed.map_err(|error| error.to_string())
+}
+
+/// Leaves the file of a failed run in a folder; says whether that worked.
+fn leave(kept: &ChoiceFile, dir: &Path) -> bool {
+    if let Err(error) = std::fs::create_dir_all(dir) {
+        eprintln!("choices: {} cannot be made: {error}", dir.display());
+        return false;
+    }
+    write(kept, &dir.join(kept.name()))
+}
+
+/// Writes a choice file and says how to use it.
+fn write(kept: &ChoiceFile, path: &Path) -> bool {
+    match kept.write(path) {
+        Ok(()) => eprintln!("choices: cargo run -p quorate-sim -- replay {}", path.display()),
+        Err(error) => {
+            eprintln!("choices: {} cannot be written: {error}", path.display());
+            return false;
+        }
+    }
+    true
+}
