@@ -5,20 +5,28 @@
 //! Read next: [`Checker`], then any of them.
 
 mod equal_state;
+mod exactly_once;
 mod linearizable;
+mod locks_by_token;
+mod no_lost_update;
 mod nothing_lost;
 mod one_acts;
 mod one_elected;
 mod tokens_grow;
+mod unique_names;
 
 #[cfg(test)]
 mod tests;
 
 pub use equal_state::{History, Recorded};
+pub use exactly_once::Lists;
+pub use locks_by_token::Locks;
+pub use no_lost_update::Swaps;
 pub use nothing_lost::{Asked, Ledger};
 pub use one_acts::OneActs;
 pub use one_elected::OneElectedPerTerm;
 pub use tokens_grow::TokensGrow;
+pub use unique_names::{Names, Told};
 
 use quorate_core::leader::Leadership;
 
@@ -31,6 +39,26 @@ pub struct Seen {
     pub leadership: Leadership,
     /// Whether it may act at this moment, by its own clock.
     pub may_act: bool,
+}
+
+/// When a request was first sent, and when its outcome was noted; milliseconds of the world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Sent.
+    pub start_ms: u64,
+    /// Over.
+    pub end_ms: u64,
+}
+
+/// How a request that changes something ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It is done.
+    Acknowledged,
+    /// It has not happened and never will.
+    Refused,
+    /// It may have happened, or may yet happen.
+    Unknown,
 }
 
 /// A property that is looked at after every instant.

@@ -57,19 +57,16 @@ impl Asked<'_> {
 impl Ledger {
     /// The write was acknowledged, at this index of the log.
     pub fn acknowledged(&mut self, asked: &Asked<'_>, log_index: u64) {
-        self.acknowledged_count += 1;
         self.write(asked, Outcome::Acknowledged, Some(log_index));
     }
 
     /// The write was refused.
     pub fn refused(&mut self, asked: &Asked<'_>) {
-        self.refused_count += 1;
         self.write(asked, Outcome::Refused, None);
     }
 
     /// Nobody knows what became of the write.
     pub fn unknown(&mut self, asked: &Asked<'_>) {
-        self.unknown_count += 1;
         self.write(asked, Outcome::Unknown, None);
     }
 
@@ -79,8 +76,23 @@ impl Ledger {
         self.operations.push(read);
     }
 
+    /// A compare-and-set is over; for the register it is a write like any other.
+    pub fn swap(&mut self, asked: &Asked<'_>, outcome: Outcome, log_index: Option<u64>) {
+        self.count(outcome);
+        self.operations.push(asked.operation(OperationKind::Cas, outcome, log_index));
+    }
+
     fn write(&mut self, asked: &Asked<'_>, outcome: Outcome, log_index: Option<u64>) {
+        self.count(outcome);
         self.operations.push(asked.operation(OperationKind::Put, outcome, log_index));
+    }
+
+    fn count(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Acknowledged => self.acknowledged_count += 1,
+            Outcome::Refused => self.refused_count += 1,
+            Outcome::Unknown => self.unknown_count += 1,
+        }
     }
 
     /// The whole history, one operation for each request.

@@ -10,11 +10,13 @@
 //! Read next: [`Cluster`], then `scenarios/` for how it is used.
 
 mod ask;
+mod books;
+mod deeds;
 mod faults;
 mod members;
 mod node;
 mod noted;
-mod register;
+mod objects;
 mod setup;
 mod verbs;
 mod within;
@@ -23,7 +25,8 @@ mod workload;
 #[cfg(test)]
 mod tests;
 
-pub use register::Register;
+pub use deeds::Deed;
+pub use objects::Objects;
 pub use setup::{Setup, StateMachines};
 pub use verbs::{Acked, Code, Read, Write};
 pub use within::Within;
@@ -39,6 +42,7 @@ use crate::checkers::{Checker, History, Ledger, Seen};
 use crate::choices::{Choices, Dice};
 use crate::world::{MachineId, World};
 use ask::Asked;
+use books::Books;
 use node::Node;
 use noted::Request;
 pub(crate) use noted::keep_history;
@@ -86,6 +90,8 @@ struct Client {
     /// Which of the nodes that run it asks.
     node: Dice,
     is_read: Dice,
+    /// Which of the objects that clients share.
+    object: Dice,
     request_id: Dice,
 }
 
@@ -95,6 +101,7 @@ impl Client {
         Client {
             node: choices.chosen("client.node", number),
             is_read: choices.chosen("client.is_read", number),
+            object: choices.site("client.object", number),
             request_id: choices.site("client.request_id", number),
         }
     }
@@ -113,6 +120,7 @@ pub struct Cluster {
     history: History,
     checkers: Vec<Box<dyn Checker>>,
     ledger: Ledger,
+    books: Books,
     writers: Option<Writers>,
     /// The one who calls the verbs.
     caller: Client,

@@ -6,9 +6,11 @@ use std::cell::RefCell;
 use std::path::PathBuf;
 
 use quorate_core::error::WriteError;
+use quorate_core::history::Outcome;
 use quorate_core::replication::{Answer, Proposed};
 
 use super::Cluster;
+use super::books::Known;
 use crate::checkers;
 
 thread_local! {
@@ -43,6 +45,37 @@ impl Cluster {
             Some(Ok(proposed)) => self.ledger.acknowledged(&asked, proposed.index.0),
             Some(Err(WriteError::OutcomeUnknown { .. })) | None => self.ledger.unknown(&asked),
             Some(Err(_)) => self.ledger.refused(&asked),
+        }
+    }
+
+    /// The put of a client in a workload is over.
+    pub(super) fn note_put(&mut self, request: &Request, known: &Known) {
+        let asked = asked(request, self.world.now_ms(), &self.nodes[request.at].name);
+        match known {
+            Known::Answered { index, .. } => self.ledger.acknowledged(&asked, index.0),
+            Known::Refused => self.ledger.refused(&asked),
+            Known::Unknown => self.ledger.unknown(&asked),
+        }
+    }
+
+    /// Its compare-and-set is over.
+    pub(super) fn note_swap(&mut self, request: &Request, known: &Known) {
+        let asked = asked(request, self.world.now_ms(), &self.nodes[request.at].name);
+        let (outcome, index) = match known {
+            Known::Answered { index, .. } if known.outcome() == Outcome::Acknowledged => {
+                (Outcome::Acknowledged, Some(index.0))
+            }
+            Known::Answered { .. } | Known::Refused | Known::Unknown => (known.outcome(), None),
+        };
+        self.ledger.swap(&asked, outcome, index);
+    }
+
+    /// Its read is over; one without an answer has no line.
+    pub(super) fn note_read_of(&mut self, request: &Request, known: &Known) {
+        if let Known::Answered { index, reply } = known {
+            let read = Request { value: reply.clone(), ..request.clone() };
+            let asked = asked(&read, self.world.now_ms(), &self.nodes[request.at].name);
+            self.ledger.read(&asked, index.0);
         }
     }
 

@@ -11,7 +11,7 @@ use quorate_core::StateMachine;
 use quorate_core::config::{ApiSettings, ClusterSettings, MemberSettings, NodeSettings, Settings};
 
 use super::node::{Made, Node};
-use super::{Client, Cluster, DEFAULT_BOUND_MS, Register};
+use super::{Client, Cluster, DEFAULT_BOUND_MS, Objects};
 use crate::checkers::{self, History, Ledger};
 use crate::choices::{Choices, number};
 use crate::world::{LinkSettings, World};
@@ -30,7 +30,7 @@ pub struct Setup {
 
 impl Setup {
     pub(super) fn of(nodes_count: u8) -> Setup {
-        let machines: StateMachines = Rc::new(|| Box::new(Register::default()));
+        let machines: StateMachines = Rc::new(|| Box::new(Objects::default()));
         Setup { nodes_count, tune: Box::new(|_| ()), machines, links: None, has_api: true }
     }
 
@@ -41,7 +41,7 @@ impl Setup {
         self
     }
 
-    /// Another state machine than the [`Register`]. Named writes and reads are then not for it.
+    /// Another state machine than the [`Objects`]. Named writes and reads are then not for it.
     #[must_use]
     pub fn machine<M: StateMachine>(mut self, make: impl Fn() -> M + 'static) -> Setup {
         self.machines = Rc::new(move || Box::new(make()));
@@ -88,6 +88,7 @@ impl Setup {
             history,
             checkers: checkers::all(),
             ledger: Ledger::default(),
+            books: Default::default(),
             writers: None,
             tokens: Default::default(),
         };

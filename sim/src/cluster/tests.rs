@@ -89,8 +89,8 @@ fn a_read_that_misses_an_acknowledged_write_ends_the_run() {
     assert!(text.contains("a read of colour sees \"blue\", not \"red\""), "{text}");
 }
 
-/// Registers that all forget the same write, so that they agree with each other.
-struct Forgetful(Register);
+/// Objects that all forget the same write, so that they agree with each other.
+struct Forgetful(Objects);
 
 impl StateMachine for Forgetful {
     fn apply(&mut self, index: LogIndex, command: &[u8]) -> Bytes {
@@ -117,7 +117,7 @@ impl StateMachine for Forgetful {
 fn a_write_that_every_node_forgets_ends_the_run_also_behind_one_of_unknown_outcome() {
     for is_unknown_before in [false, true] {
         let text = failure(move || {
-            let setup = Cluster::of(3).machine(|| Forgetful(Register::default()));
+            let setup = Cluster::of(3).machine(|| Forgetful(Objects::default()));
             let mut cluster = setup.seed(7);
             let blue = cluster.write("colour", "blue").acked_within_ms(2_000);
             if is_unknown_before {
@@ -144,7 +144,13 @@ fn names_written_again_and_again_are_read_and_judged_while_leaders_change() {
     run_isolated(|| {
         let mut cluster = Cluster::of(3).seed(8);
         let (writers_count, pause_ms, names_count, reads) = (6, 5, 3, 0.5);
-        cluster.start_writers(Workload { writers_count, pause_ms, names_count, reads });
+        cluster.start_writers(Workload {
+            writers_count,
+            pause_ms,
+            names_count,
+            reads,
+            ..Workload::default()
+        });
         for _ in 0..3 {
             cluster.run_for_ms(500);
             let leader = cluster.leader();
@@ -204,4 +210,65 @@ fn a_write_that_is_too_large_is_refused_with_its_code() {
         cluster.write("colour", &"b".repeat(3 << 20)).refused(Code::TooLarge);
         cluster.check_invariants();
     });
+}
+
+#[test]
+fn clients_of_every_kind_are_served_through_a_crash_and_a_partition() {
+    run_isolated(|| {
+        let mut cluster = Cluster::of(3).seed(9);
+        cluster.start_writers(Workload::of_every_kind());
+        cluster.run_for_ms(2_000);
+        let leader = cluster.leader();
+        cluster.crash(&[&leader]);
+        let heir = cluster.within_ms(5_000).another_leads(&[&leader]);
+        cluster.restart(&[&leader]);
+        cluster.run_for_ms(1_000);
+        cluster.partition(&[&heir]);
+        cluster.run_for_ms(3_000);
+        cluster.heal();
+        cluster.run_for_ms(2_000);
+        cluster.stop_writers();
+        cluster.within_ms(5_000).one_leader_and_equal_logs();
+        let (lists, locks) = (cluster.books.lists.acknowledged_count(), &cluster.books.locks);
+        assert!(lists > 20, "{lists}");
+        assert!(locks.fenced_count < 20, "{locks:?}");
+        cluster.check_invariants();
+    });
+}
+
+/// Carries out each append two times.
+struct Stutters(Objects);
+
+impl StateMachine for Stutters {
+    fn apply(&mut self, index: LogIndex, command: &[u8]) -> Bytes {
+        if command.starts_with(b"append") {
+            self.0.apply(index, command);
+        }
+        self.0.apply(index, command)
+    }
+
+    fn query(&self, query: &[u8]) -> Bytes {
+        self.0.query(query)
+    }
+
+    fn snapshot(&self) -> SnapshotJob {
+        self.0.snapshot()
+    }
+
+    fn restore(&mut self, snapshot: &[u8]) -> Result<(), CodecError> {
+        self.0.restore(snapshot)
+    }
+}
+
+#[test]
+fn what_was_appended_twice_on_every_node_ends_the_run() {
+    let text = failure(|| {
+        let mut cluster = Cluster::of(3).machine(|| Stutters(Objects::default())).seed(10);
+        cluster.start_writers(Workload::of_every_kind());
+        cluster.run_for_ms(2_000);
+        cluster.stop_writers();
+        cluster.within_ms(5_000).one_leader_and_equal_logs();
+        cluster.check_invariants();
+    });
+    assert!(text.contains("more than once"), "{text}");
 }

@@ -7,7 +7,7 @@ use quorate_core::ids::RequestId;
 use quorate_core::replication::{Answer, Consistency, Proposed};
 
 use super::ask::Asked;
-use super::{Cluster, DEFAULT_BOUND_MS, Report, Request, register};
+use super::{Cluster, DEFAULT_BOUND_MS, Objects, Report, Request, objects};
 
 /// How long a client waits for one node before it asks another.
 const ATTEMPT_MS: u64 = 300;
@@ -127,14 +127,24 @@ impl Cluster {
     pub fn check_invariants(&mut self) -> Report {
         self.stop_writers();
         let replicas = self.replicas();
-        if let Err(wrong) = self.ledger.check(&replicas) {
+        let source = |(name, objects): &(String, Objects)| Source {
+            name: name.clone(),
+            contents: objects.contents(),
+        };
+        let sources: Vec<Source> = replicas.iter().map(source).collect();
+        if let Err(wrong) = self.ledger.check(&sources) {
             self.fail(&wrong);
+        }
+        for (name, objects) in &replicas {
+            if let [wrong, ..] = &self.books.findings(objects)[..] {
+                self.fail(&format!("{name}: {wrong}"));
+            }
         }
         self.report()
     }
 
     /// Everything that each running node holds, all after the same entries.
-    fn replicas(&mut self) -> Vec<Source> {
+    fn replicas(&mut self) -> Vec<(String, Objects)> {
         for _ in 0..READINGS_COUNT_MAX {
             let before = self.reached();
             let replicas = self.up().into_iter().map(|at| self.replica(at)).collect();
@@ -146,15 +156,15 @@ impl Cluster {
         self.fail("the nodes go on executing commands, though nobody writes")
     }
 
-    fn replica(&mut self, at: usize) -> Source {
+    fn replica(&mut self, at: usize) -> (String, Objects) {
         let name = self.nodes[at].name.clone();
         let Some(text) = self.stale_read(&name, Bytes::new()) else {
             self.fail(&format!("{name} answers no question about its own state"));
         };
-        let Some(contents) = register::contents(&text) else {
-            self.fail(&format!("the state of {name} is no register"));
+        let Some(objects) = Objects::parse(&text) else {
+            self.fail(&format!("the state of {name} is not that of the objects"));
         };
-        Source { name, contents }
+        (name, objects)
     }
 
     /// What the run has come to so far.
@@ -191,7 +201,7 @@ impl<'a> Write<'a> {
                 cluster.run_for_ms(PAUSE_MS.min(left_ms));
                 continue;
             };
-            let asked = cluster.ask_to_write(at, register::command(&name, &value), id);
+            let asked = cluster.ask_to_write(at, objects::put(&name, &value), id);
             let answer = cluster.wait_for(&asked, left_ms.min(ATTEMPT_MS));
             match answer {
                 Some(Ok(_)) => {
@@ -238,7 +248,7 @@ impl<'a> Write<'a> {
         };
         let start_ms = cluster.world.now_ms();
         let id = cluster.caller.request_id();
-        let asked = cluster.ask_to_write(at, register::command(&name, &value), id);
+        let asked = cluster.ask_to_write(at, objects::put(&name, &value), id);
         let answer = cluster.wait_for(&asked, ms);
         Attempt { cluster, request: Request { name, value, start_ms, at }, answer }
     }

@@ -1,84 +1,169 @@
-//! Clients that write all the time, each one request after the other, at any node that runs.
-//!
-//! Every write has a name of its own unless the workload says otherwise, so that each lost one is
-//! missed. Now and then a client reads what was acknowledged before, linearizably. What it sees is
-//! judged with everything else when the run ends.
+//! Clients that do their deeds all the time, each one request after the other, at any node that
+//! runs. What they see is judged with everything else when the run ends.
 //!
 //! Invariants
-//! - One attempt per write: what it was told is what goes into the ledger.
+//! - A request on a plain register is sent once: what it was told is what goes into the ledger.
+//! - Any other that changes something is sent again under its id until its outcome is known, or
+//!   the clients are stopped.
+//!
+//! Read next: `deeds.rs` for what they do, `books.rs` for what is noted.
 
 use bytes::Bytes;
 use quorate_core::error::{ReadError, WriteError};
+use quorate_core::history::Outcome;
+use quorate_core::ids::{LogIndex, RequestId};
 use quorate_core::replication::{Answer, Consistency, Proposed};
 
 use super::ask::Asked;
-use super::{Client, Cluster, Request, register};
+use super::books::Known;
+use super::deeds::{Deed, Doer, Next, What};
+use super::{Client, Cluster, Request};
+use crate::checkers::Span;
 
-/// How much is written.
+/// Pause before a client asks again what it has no answer to.
+const AGAIN_MS: u64 = 40;
+
+/// How much is done.
 #[derive(Clone, Copy, Debug)]
 pub struct Workload {
-    /// Clients that write at the same time. Default 3.
+    /// Clients at the same time. Default 3.
     pub writers_count: usize,
-    /// Pause of each between an outcome and its next write. Default 50.
+    /// Pause of each between an outcome and its next request. Default 50.
     pub pause_ms: u64,
-    /// Names that are used in turn; 0 gives each write its own. Default 0.
+    /// Register names that are used in turn; 0 gives each write its own. Default 0.
     pub names_count: u64,
-    /// Share of requests that read. Default 0.3.
+    /// Share of requests that read, from 0 to 1. Default 0.3.
     pub reads: f64,
+    /// What the clients do, in turn. Default: all write registers.
+    pub deeds: &'static [Deed],
+}
+
+impl Workload {
+    /// Five clients, one for each deed.
+    pub fn of_every_kind() -> Workload {
+        const EVERY: [Deed; 5] =
+            [Deed::Registers, Deed::Swaps, Deed::Lists, Deed::Inserts, Deed::Locks];
+        Workload { writers_count: EVERY.len(), deeds: &EVERY, ..Workload::default() }
+    }
 }
 
 impl Default for Workload {
     fn default() -> Workload {
-        Workload { writers_count: 3, pause_ms: 50, names_count: 0, reads: 0.3 }
+        let deeds = &[Deed::Registers];
+        Workload { writers_count: 3, pause_ms: 50, names_count: 0, reads: 0.3, deeds }
+    }
+}
+
+/// A request that was sent.
+struct Sent {
+    what: What,
+    id: RequestId,
+    start_ms: u64,
+    at: usize,
+    /// An earlier attempt had no answer, so it may have taken effect.
+    is_unknown: bool,
+    asked: Question,
+}
+
+enum Question {
+    Write(Asked<Result<Proposed, WriteError>>),
+    Read(Asked<Result<Answer, ReadError>>),
+}
+
+/// What the last attempt came to.
+enum Attempt {
+    Known(Known),
+    /// No answer: the client may ask again.
+    Silent,
+}
+
+impl Question {
+    fn is_over(&self) -> bool {
+        match self {
+            Question::Write(asked) => asked.is_over(),
+            Question::Read(asked) => asked.is_over(),
+        }
+    }
+
+    fn attempt(&self) -> Attempt {
+        let answered = |index: LogIndex, reply: &Bytes| {
+            let reply = String::from_utf8_lossy(reply).into_owned();
+            Attempt::Known(Known::Answered { index, reply })
+        };
+        match self {
+            Question::Write(asked) => match asked.answer() {
+                Some(Ok(Proposed { index, reply, .. })) => answered(index, &reply),
+                Some(Err(WriteError::OutcomeUnknown { .. })) | None => Attempt::Silent,
+                Some(Err(_)) => Attempt::Known(Known::Refused),
+            },
+            Question::Read(asked) => match asked.answer() {
+                Some(Ok(Answer { index, reply, .. })) => answered(index, &reply),
+                Some(Err(_)) | None => Attempt::Known(Known::Refused),
+            },
+        }
     }
 }
 
 enum Doing {
-    Resting { until_ms: u64 },
-    Writing { request: Request, asked: Asked<Result<Proposed, WriteError>> },
-    Reading { request: Request, asked: Asked<Result<Answer, ReadError>> },
+    Resting {
+        until_ms: u64,
+    },
+    Asking(Box<Sent>),
+    /// Its last attempt had no answer; it asks again then.
+    AskingAgain {
+        sent: Box<Sent>,
+        at_ms: u64,
+    },
 }
 
 pub(super) struct Writers {
     workload: Workload,
     written_count: u64,
     last_acknowledged: Option<String>,
-    /// By writer, as is `doing`.
+    /// By client, as are the two below.
     clients: Vec<Client>,
+    doers: Vec<Doer>,
     doing: Vec<Doing>,
 }
 
 impl Cluster {
-    /// From here on clients write, until [`Cluster::stop_writers`].
+    /// From here on clients ask, until [`Cluster::stop_writers`].
     pub fn start_writers(&mut self, workload: Workload) {
         let now_ms = self.world.now_ms();
-        let resting = (0..workload.writers_count as u64)
-            .map(|at| Doing::Resting { until_ms: now_ms + at * 7 })
-            .collect();
-        let clients = (1..=workload.writers_count as u64)
-            .map(|number| Client::new(&self.choices, number))
-            .collect();
+        let numbers = 1..=workload.writers_count as u64;
+        let deeds = workload.deeds.iter().cycle();
         self.writers = Some(Writers {
             workload,
             written_count: self.ledger.acknowledged_count,
             last_acknowledged: None,
-            clients,
-            doing: resting,
+            clients: numbers.clone().map(|number| Client::new(&self.choices, number)).collect(),
+            doers: numbers.clone().zip(deeds).map(|(at, deed)| Doer::new(*deed, at)).collect(),
+            doing: numbers.map(|at| Doing::Resting { until_ms: now_ms + (at - 1) * 7 }).collect(),
         });
     }
 
-    /// The clients write no more; waits for the outcome of what is under way.
+    /// The clients ask no more; waits for the outcome of what is under way.
     pub fn stop_writers(&mut self) {
         let Some(mut writers) = self.writers.take() else {
             return;
         };
         let end_ms = self.world.now_ms() + super::DEFAULT_BOUND_MS;
-        for doing in std::mem::take(&mut writers.doing) {
-            if let Doing::Resting { .. } = doing {
-                continue;
+        for (at, doing) in std::mem::take(&mut writers.doing).into_iter().enumerate() {
+            match doing {
+                Doing::Resting { .. } => {}
+                Doing::AskingAgain { sent, .. } => {
+                    self.note(&mut writers, at, &sent, &Known::Unknown);
+                }
+                Doing::Asking(sent) => {
+                    self.drive(end_ms, &mut |_, _| sent.asked.is_over());
+                    let known = match sent.asked.attempt() {
+                        Attempt::Known(Known::Refused) if sent.is_unknown => Known::Unknown,
+                        Attempt::Known(known) => known,
+                        Attempt::Silent => Known::Unknown,
+                    };
+                    self.note(&mut writers, at, &sent, &known);
+                }
             }
-            self.drive(end_ms, &mut |_, _| doing.is_over());
-            self.note(&doing, &mut writers);
         }
     }
 
@@ -87,76 +172,141 @@ impl Cluster {
         let mut writers = self.writers.take()?;
         let mut next_ms = now_ms + super::SLICE_MS;
         for at in 0..writers.doing.len() {
-            if writers.doing[at].is_over() {
-                let pause_ms = writers.workload.pause_ms;
-                let resting = Doing::Resting { until_ms: now_ms + pause_ms };
-                let done = std::mem::replace(&mut writers.doing[at], resting);
-                self.note(&done, &mut writers);
-            }
-            match writers.doing[at] {
-                Doing::Resting { until_ms } if until_ms <= now_ms => {
-                    if let Some(doing) = self.next_request(&mut writers, at) {
-                        writers.doing[at] = doing;
-                    }
-                    next_ms = next_ms.min(now_ms + 5);
+            let resting = Doing::Resting { until_ms: now_ms + writers.workload.pause_ms };
+            let doing = match std::mem::replace(&mut writers.doing[at], resting) {
+                Doing::Asking(sent) if sent.asked.is_over() => {
+                    self.take_in(&mut writers, at, sent, now_ms)
                 }
-                Doing::Resting { until_ms } => next_ms = next_ms.min(until_ms),
-                Doing::Writing { .. } | Doing::Reading { .. } => next_ms = next_ms.min(now_ms + 5),
-            }
+                Doing::Resting { until_ms } if until_ms <= now_ms => {
+                    self.begin(&mut writers, at, now_ms)
+                }
+                Doing::AskingAgain { sent, at_ms } if at_ms <= now_ms => {
+                    self.ask_again(&writers.clients[at].clone(), sent, now_ms)
+                }
+                doing => doing,
+            };
+            next_ms = next_ms.min(match &doing {
+                Doing::Resting { until_ms: at_ms } | Doing::AskingAgain { at_ms, .. } => {
+                    (*at_ms).max(now_ms + 5)
+                }
+                Doing::Asking(_) => now_ms + 5,
+            });
+            writers.doing[at] = doing;
         }
         self.writers = Some(writers);
         Some(next_ms)
     }
 
-    fn next_request(&mut self, writers: &mut Writers, writer: usize) -> Option<Doing> {
-        let client = writers.clients[writer].clone();
-        let at = self.any_up(&client)?;
-        let is_read = client.is_read.chance(writers.workload.reads);
-        if let (true, Some(name)) = (is_read, writers.last_acknowledged.clone()) {
-            let query = Bytes::from(name.clone());
-            let asked = self.ask_to_read(at, query, Consistency::Linearizable);
-            let (value, start_ms) = (String::new(), self.world.now_ms());
-            let request = Request { name, value, start_ms, at };
-            return Some(Doing::Reading { request, asked });
-        }
-        writers.written_count += 1;
-        let number = writers.written_count;
-        let name = match writers.workload.names_count {
-            0 => format!("w{number:06}"),
-            count => format!("w{:06}", number % count),
+    /// An attempt is over.
+    fn take_in(
+        &mut self,
+        writers: &mut Writers,
+        at: usize,
+        mut sent: Box<Sent>,
+        now_ms: u64,
+    ) -> Doing {
+        let is_over = match sent.asked.attempt() {
+            // Only an answer settles what an earlier attempt has left open.
+            Attempt::Known(Known::Refused) if sent.is_unknown => None,
+            Attempt::Known(known) => Some(known),
+            Attempt::Silent if !sent.what.is_repeated() => Some(Known::Unknown),
+            Attempt::Silent => None,
         };
-        let value = format!("v{number}");
-        let id = client.request_id();
-        let asked = self.ask_to_write(at, register::command(&name, &value), id);
-        let request = Request { name, value, start_ms: self.world.now_ms(), at };
-        Some(Doing::Writing { request, asked })
+        match is_over {
+            Some(known) => {
+                self.note(writers, at, &sent, &known);
+                Doing::Resting { until_ms: now_ms + writers.workload.pause_ms }
+            }
+            None => {
+                sent.is_unknown = true;
+                Doing::AskingAgain { sent, at_ms: now_ms + AGAIN_MS }
+            }
+        }
     }
 
-    fn note(&mut self, doing: &Doing, writers: &mut Writers) {
-        match doing {
-            Doing::Resting { .. } => {}
-            Doing::Writing { request, asked } => {
-                let answer = asked.answer();
-                if let Some(Ok(_)) = answer {
-                    writers.last_acknowledged = Some(request.name.clone());
-                }
-                self.note_write(request, answer.as_ref());
+    fn begin(&mut self, writers: &mut Writers, at: usize, now_ms: u64) -> Doing {
+        let rests = Doing::Resting { until_ms: now_ms + writers.workload.pause_ms };
+        let client = writers.clients[at].clone();
+        let Some(node) = self.any_up(&client) else {
+            return Doing::Resting { until_ms: now_ms + 5 };
+        };
+        let is_read = client.is_read.chance(writers.workload.reads);
+        let doer = &mut writers.doers[at];
+        let what = match doer.next(&client.object, is_read) {
+            None => writers.next_of_registers(is_read),
+            Some(Next::Ask(what)) => what,
+            Some(Next::WriteBehind { lock, token }) => {
+                self.books.locks.write(&lock, &doer.name, token);
+                return rests;
             }
-            Doing::Reading { request, asked } => {
-                if let Some(Ok(answer)) = asked.answer() {
-                    let _judged_later = self.note_read(request, &answer);
+        };
+        if let What::Unlock { lock, token } = &what {
+            self.books.locks.freeing(lock, *token);
+        }
+        let id = client.request_id();
+        let asked = self.ask(node, &what, id);
+        let (start_ms, is_unknown) = (now_ms, false);
+        Doing::Asking(Box::new(Sent { what, id, start_ms, at: node, is_unknown, asked }))
+    }
+
+    fn ask_again(&mut self, client: &Client, mut sent: Box<Sent>, now_ms: u64) -> Doing {
+        let Some(node) = self.any_up(client) else {
+            return Doing::AskingAgain { sent, at_ms: now_ms + AGAIN_MS };
+        };
+        sent.at = node;
+        sent.asked = self.ask(node, &sent.what, sent.id);
+        Doing::Asking(sent)
+    }
+
+    fn ask(&self, at: usize, what: &What, id: RequestId) -> Question {
+        match what.command() {
+            Ok(command) => Question::Write(self.ask_to_write(at, command, id)),
+            Err(query) => Question::Read(self.ask_to_read(at, query, Consistency::Linearizable)),
+        }
+    }
+
+    fn note(&mut self, writers: &mut Writers, at: usize, sent: &Sent, known: &Known) {
+        let span = Span { start_ms: sent.start_ms, end_ms: self.world.now_ms() };
+        self.books.note(&sent.what, span, known);
+        if let Known::Answered { index, reply } = known {
+            writers.doers[at].answered(&sent.what, *index, reply);
+        }
+        let request = |name: &String, value: &str| {
+            let (name, value) = (name.clone(), value.to_owned());
+            Request { name, value, start_ms: sent.start_ms, at: sent.at }
+        };
+        match &sent.what {
+            What::Put { name, value } => {
+                if known.outcome() == Outcome::Acknowledged {
+                    writers.last_acknowledged = Some(name.clone());
                 }
+                self.note_put(&request(name, value), known);
             }
+            What::Swap { name, expected: _, value } => {
+                self.note_swap(&request(name, value), known);
+            }
+            What::Read { name } => self.note_read_of(&request(name, ""), known),
+            What::Append { .. }
+            | What::ReadList { .. }
+            | What::Insert { .. }
+            | What::Lock { .. }
+            | What::Unlock { .. } => {}
         }
     }
 }
 
-impl Doing {
-    fn is_over(&self) -> bool {
-        match self {
-            Doing::Resting { .. } => false,
-            Doing::Writing { asked, .. } => asked.is_over(),
-            Doing::Reading { asked, .. } => asked.is_over(),
+impl Writers {
+    /// The next write of a register, or a read of what was acknowledged last.
+    fn next_of_registers(&mut self, is_read: bool) -> What {
+        if let (true, Some(name)) = (is_read, self.last_acknowledged.clone()) {
+            return What::Read { name };
         }
+        self.written_count += 1;
+        let number = self.written_count;
+        let name = match self.workload.names_count {
+            0 => format!("w{number:06}"),
+            count => format!("w{:06}", number % count),
+        };
+        What::Put { name, value: format!("v{number}") }
     }
 }

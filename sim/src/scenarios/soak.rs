@@ -47,7 +47,13 @@ pub fn soak(nodes_count: u8, simulated_ms: u64, seed: u64) -> Soaked {
         let tuned = setup.tune(|cluster| cluster.snapshot_entries_count = SNAPSHOT_ENTRIES_COUNT);
         let mut cluster = tuned.seed(seed);
         let names_count = 1_000;
-        cluster.start_writers(Workload { writers_count: 1, pause_ms: 95, names_count, reads: 0.0 });
+        cluster.start_writers(Workload {
+            writers_count: 1,
+            pause_ms: 95,
+            names_count,
+            reads: 0.0,
+            ..Workload::default()
+        });
         let began = Instant::now();
         let mut sizes = Vec::new();
         for _ in 0..LOOKS_COUNT {

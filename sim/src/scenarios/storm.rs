@@ -83,7 +83,8 @@ pub(super) fn a_storm_of_every_fault_passes(seed: u64) -> Report {
     // Few entries between snapshots, so that nodes come back by snapshot, too.
     let setup = Cluster::of(nodes_count).tune(|cluster| cluster.snapshot_entries_count = 100);
     let mut cluster = setup.seed(seed);
-    cluster.start_writers(Workload { writers_count: 4, pause_ms: 20, ..Workload::default() });
+    let every = Workload::of_every_kind();
+    cluster.start_writers(Workload { writers_count: 10, pause_ms: 20, ..every });
     let names = cluster.names();
     let mut fares = vec![Fares::Well; names.len()];
     for gust in gusts {
