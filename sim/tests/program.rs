@@ -86,3 +86,34 @@ fn what_is_no_choice_file_is_told_and_what_is_no_command_too() {
     let refused = quorate_sim(place.path(), &["run", "calm", "--seed", "1"]);
     assert!(text(&refused.stderr).contains("there are leader_crash, "), "{refused:?}");
 }
+
+#[test]
+fn a_run_is_drawn_as_one_page_and_stays_the_same_run() {
+    let place = tempfile::tempdir().expect("a temporary directory can be made");
+    let run = ["run", "leader_crash", "--seed", "3"];
+    let plain = quorate_sim(place.path(), &[&run[..], &["--choices", "run.json"]].concat());
+    let drawn = quorate_sim(place.path(), &[&run[..], &["--html", "run.html"]].concat());
+    assert!(plain.status.success() && drawn.status.success(), "{}", text(&drawn.stderr));
+    assert_eq!(text(&plain.stdout), text(&drawn.stdout), "the same event hash");
+    let traced = quorate_sim(place.path(), &["trace", "run.json", "--html", "traced.html"]);
+    assert!(traced.status.success(), "{}", text(&traced.stderr));
+
+    let page = std::fs::read_to_string(place.path().join("run.html")).expect("it was written");
+    let traced = std::fs::read_to_string(place.path().join("traced.html"));
+    assert_eq!(page, traced.expect("it was written"));
+    assert!(!page.contains("http"), "the page needs nothing but itself");
+    let data = page.split_once("const run = ").and_then(|(_, rest)| rest.split_once(";\n"));
+    let (data, _) = data.expect("the data is one line");
+    let data: serde_json::Value = serde_json::from_str(data).expect("it is JSON");
+    assert_eq!(data["nodes"], serde_json::json!(["n1", "n2", "n3"]));
+    let fares = |name: &str| {
+        let stretches = data["stretches"].as_array().expect("a list");
+        stretches.iter().filter(|one| one["fares"] == name).count()
+    };
+    assert!(fares("down") >= 1, "the crashed leader");
+    assert!(fares("leader") >= 2, "the old leader and its heir");
+    let count = |name: &str| data[name].as_array().map_or(0, Vec::len);
+    assert!(count("messages") > 100 && count("operations") > 3, "{}", page.len());
+    let marks = data["marks"].as_array().expect("a list");
+    assert!(marks.iter().any(|mark| mark[2].as_str().is_some_and(|text| text.contains("crash"))));
+}

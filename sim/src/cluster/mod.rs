@@ -12,6 +12,7 @@
 mod ask;
 mod books;
 mod deeds;
+mod diagram;
 mod faults;
 mod members;
 mod node;
@@ -43,6 +44,8 @@ use crate::choices::{Choices, Dice};
 use crate::world::{MachineId, World};
 use ask::Asked;
 use books::Books;
+use diagram::Diagram;
+pub(crate) use diagram::keep_diagram;
 use node::Node;
 use noted::Request;
 pub(crate) use noted::keep_history;
@@ -122,6 +125,8 @@ pub struct Cluster {
     ledger: Ledger,
     books: Books,
     writers: Option<Writers>,
+    /// `None` unless somebody wants to see it.
+    diagram: Option<Diagram>,
     /// The one who calls the verbs.
     caller: Client,
     /// Every token with which a node was seen to act.
@@ -205,9 +210,13 @@ impl Cluster {
             let limit_ms = next_ms.clamp(now_ms + 1, now_ms + SLICE_MS).min(end_ms);
             let (nodes, checkers) = (&self.nodes, &mut self.checkers);
             let (history, tokens) = (&self.history, &mut self.tokens);
+            let diagram = &mut self.diagram;
             let mut wrong = None;
             let met = self.world.run_until_true(limit_ms.saturating_sub(now_ms), |world| {
                 let seen = see(nodes, world);
+                if let Some(diagram) = diagram {
+                    diagram.look(nodes, &seen, world);
+                }
                 tokens.extend(seen.iter().filter(|n| n.may_act).filter_map(|n| n.leadership.token));
                 wrong = look(&seen, nodes, checkers, history).err();
                 wrong.is_some() || is_true(&seen, world)
@@ -237,7 +246,10 @@ impl Cluster {
     }
 
     /// Ends the run: what was promised does not hold.
-    fn fail(&self, what: &str) -> ! {
+    fn fail(&mut self, what: &str) -> ! {
+        if let Some(diagram) = &mut self.diagram {
+            diagram.fail(what);
+        }
         let events = self.world.last_events(FAILURE_EVENTS_COUNT).join("\n");
         let now_ms = self.world.now_ms();
         let again = again(SCENARIO.get(), &self.choices);

@@ -96,6 +96,8 @@ fn asked<'a>(request: &'a Request, end_ms: u64, node: &'a str) -> checkers::Aske
 
 impl Drop for Cluster {
     fn drop(&mut self) {
+        let title = super::again(super::SCENARIO.get(), &self.choices);
+        self.draw_diagram(title);
         let Some(path) = HISTORY.take() else { return };
         // A run that fails must fail for its own reason, so this one is only told.
         match std::fs::write(&path, self.ledger.lines()) {

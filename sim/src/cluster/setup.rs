@@ -10,6 +10,7 @@ use std::rc::Rc;
 use quorate_core::StateMachine;
 use quorate_core::config::{ApiSettings, ClusterSettings, MemberSettings, NodeSettings, Settings};
 
+use super::diagram::Diagram;
 use super::node::{Made, Node};
 use super::{Client, Cluster, DEFAULT_BOUND_MS, Objects};
 use crate::checkers::{self, History, Ledger};
@@ -80,8 +81,10 @@ impl Setup {
         for node in &nodes {
             node.start(&world);
         }
+        let diagram = Diagram::begin(&world, nodes.len());
         let mut cluster = Cluster {
             world,
+            diagram,
             caller: Client::new(&choices, 0),
             choices,
             nodes,

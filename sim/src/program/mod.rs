@@ -5,6 +5,7 @@
 mod run;
 mod soak;
 mod sweep;
+mod trace;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -29,6 +30,8 @@ enum Command {
     Run(run::Run),
     /// Tells the run of a choice file, with its edits.
     Replay(run::Replay),
+    /// Draws the diagram of a choice file's run as a page for a browser.
+    Trace(trace::Trace),
     /// Tells scenarios with many seeds, each twice, which must be told the same way.
     Sweep(sweep::Sweep),
     /// Ten writes per second for so long, with the size of everything printed.
@@ -45,6 +48,7 @@ impl Program {
             }
             Command::Run(run) => run.obey(),
             Command::Replay(replay) => replay.obey(),
+            Command::Trace(trace) => trace.obey(),
             Command::Sweep(sweep) => sweep.obey(),
             Command::Soak(soak) => soak.obey(),
         };
@@ -58,6 +62,9 @@ struct Kept {
     /// What clients asked and were told, one line of JSON each; also of a failed run.
     #[arg(long, value_name = "FILE")]
     history: Option<PathBuf>,
+    /// The diagram, as a page for a browser: who fared how, who led, what was on the way.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// The run as a choice file, with what scenario, clients and weather chose.
     #[arg(long, value_name = "FILE", conflicts_with = "every_choice")]
     choices: Option<PathBuf>,
@@ -69,6 +76,11 @@ struct Kept {
 impl Kept {
     fn keep(&self) -> Keep {
         if self.every_choice.is_some() { Keep::Everything } else { Keep::Chosen }
+    }
+
+    fn in_files(&self) -> scenarios::Kept {
+        let (history, diagram) = (self.history.clone(), self.html.clone());
+        scenarios::Kept { history, diagram }
     }
 
     fn path(&self) -> Option<&Path> {

@@ -27,7 +27,7 @@ pub(super) struct Run {
 impl Run {
     pub(super) fn obey(self) -> bool {
         let choices = Choices::new(self.seed, Edits::default(), self.kept.keep());
-        let told = self.scenario.run_with(&choices, self.kept.history.clone());
+        let told = self.scenario.run_keeping(&choices, self.kept.in_files());
         end(self.scenario, &choices, &told, (&self.kept, Some(&self.out)))
     }
 }
@@ -59,7 +59,7 @@ impl Replay {
         };
         let edits = file.edits.into_iter().collect();
         let choices = Choices::new(file.seed, edits, self.kept.keep());
-        let told = scenario.run_with(&choices, self.kept.history.clone());
+        let told = scenario.run_keeping(&choices, self.kept.in_files());
         for edit in choices.unmet_edits() {
             eprintln!("this edit met no choice: {edit:?}");
         }

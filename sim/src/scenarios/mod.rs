@@ -19,7 +19,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 
 use crate::choices::{self, ChoiceFile, Choices, Edits, Keep};
-use crate::cluster::{Report, again, keep_history, name_scenario};
+use crate::cluster::{Report, again, keep_diagram, keep_history, name_scenario};
 use crate::world::run_isolated;
 
 /// A story and its name on the command line.
@@ -29,6 +29,15 @@ pub struct Scenario {
     pub name: &'static str,
     /// Tells it; panics if a promise does not hold.
     pub tell: fn(u64) -> Report,
+}
+
+/// What of a run is kept in files, however it ends.
+#[derive(Clone, Debug, Default)]
+pub struct Kept {
+    /// What clients asked and were told, one line of JSON each.
+    pub history: Option<PathBuf>,
+    /// The diagram, as a page for a browser.
+    pub diagram: Option<PathBuf>,
 }
 
 /// Every scenario.
@@ -82,6 +91,11 @@ impl Scenario {
     /// Tells it with these choices, of which none was made yet. What was recorded of them is there
     /// afterwards, however it ended.
     pub fn run_with(self, choices: &Choices, history: Option<PathBuf>) -> Result<Report, String> {
+        self.run_keeping(choices, Kept { history, ..Kept::default() })
+    }
+
+    /// The same; what is to be kept of it is in its files afterwards.
+    pub fn run_keeping(self, choices: &Choices, kept: Kept) -> Result<Report, String> {
         let Scenario { name, tell } = self;
         let told = panic::catch_unwind(AssertUnwindSafe(|| {
             let choices = choices.clone();
@@ -89,7 +103,8 @@ impl Scenario {
                 let seed = choices.seed();
                 choices::tell(choices);
                 name_scenario(name);
-                keep_history(history);
+                keep_history(kept.history);
+                keep_diagram(kept.diagram);
                 tell(seed)
             })
         }));

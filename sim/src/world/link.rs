@@ -18,6 +18,8 @@ use std::rc::Rc;
 
 use turmoil_net::{Packet, TcpSegment, Transport};
 
+use super::context;
+use super::recording::Fate;
 use crate::choices::{Choices, Dice, number, pair};
 
 /// First retransmission timeout. Source: RFC 6298, and Linux's TCP_RTO_MIN.
@@ -239,15 +241,29 @@ impl Links {
 
     fn send_datagram(&mut self, now_us: u64, link: &Link, packet: Packet) {
         if link.is_cut || link.drops_datagrams || link.loses() {
+            self.keep((now_us, now_us), &packet, Fate::Lost);
             return;
         }
         if link.duplicates() {
             // Drawn apart, so that a duplicate more leaves the other delays as they were.
             let at_us = now_us + link.latency_us(&link.lots.duplicate_delay);
+            self.keep((now_us, at_us), &packet, Fate::Arrives);
             self.push(at_us, Due::Packet(packet.clone()));
         }
         let at_us = now_us + link.latency_us(&link.lots.delay);
+        self.keep((now_us, at_us), &packet, Fate::Arrives);
         self.push(at_us, Due::Packet(packet));
+    }
+
+    /// Keeps the way of a packet, if this run is kept.
+    fn keep(&self, times_us: (u64, u64), packet: &Packet, fate: Fate) {
+        let way = (self.machine_of(packet.src), self.machine_of(packet.dst));
+        let (Some(from), Some(to)) = way else { return };
+        context::with_trace(|trace| {
+            if let Some(recording) = &mut trace.recording {
+                recording.message(times_us, (from, to), packet, fate);
+            }
+        });
     }
 
     fn push(&mut self, at_us: u64, due: Due) {
@@ -264,6 +280,7 @@ impl Links {
         let flow = self.flow(key);
         let at_us = earliest_us.max(flow.last_at_us);
         flow.last_at_us = at_us;
+        self.keep((now_us, at_us), &packet, Fate::Arrives);
         self.push(at_us, Due::Packet(packet));
     }
 

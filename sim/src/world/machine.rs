@@ -42,6 +42,19 @@ pub enum Freeze {
     MachineUnseen,
 }
 
+/// How a machine fares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// It has no power.
+    Dark,
+    /// It has power and runs no process.
+    Down,
+    /// It stands still.
+    Frozen,
+    /// It runs.
+    Running,
+}
+
 /// Wakes the root future, which polls the machines.
 #[derive(Debug, Default)]
 pub(super) struct RootWake {
@@ -117,6 +130,15 @@ impl Machine {
     pub(super) fn is_ready(&self) -> bool {
         self.frozen.is_none()
             && self.process.as_ref().is_some_and(|process| process.wake.is_ready.load(Relaxed))
+    }
+
+    pub(super) fn condition(&self) -> Condition {
+        match (&self.process, self.frozen) {
+            (None, _) if !self.has_power => Condition::Dark,
+            (None, _) => Condition::Down,
+            (Some(_), Some(_)) => Condition::Frozen,
+            (Some(_), None) => Condition::Running,
+        }
     }
 
     /// Whether packets reach its system, and not only its doorstep.

@@ -24,6 +24,7 @@ mod link;
 mod machine;
 mod net;
 mod notes;
+mod recording;
 mod stop;
 mod trace;
 mod watchdog;
@@ -33,7 +34,8 @@ mod tests;
 
 pub use isolated::run_isolated;
 pub use link::LinkSettings;
-pub use machine::Freeze;
+pub use machine::{Condition, Freeze};
+pub use recording::{Fate, Mark, Message, Recording};
 
 use std::cell::RefCell;
 use std::fmt;
@@ -203,6 +205,29 @@ impl World {
     /// The latest events, oldest first, one line each; at most 4096 are kept.
     pub fn last_events(&self, count: usize) -> Vec<String> {
         context::with_trace(|trace| trace.last(count))
+    }
+
+    /// From here on the whole run is kept, for [`World::recording`].
+    pub fn keep_all(&self) {
+        context::with_trace(|trace| trace.recording = Some(Recording::default()));
+    }
+
+    /// What was kept since [`World::keep_all`]; nothing if that was never called.
+    pub fn recording(&self) -> Recording {
+        context::with_trace(|trace| {
+            let kept = trace.recording.clone().unwrap_or_default();
+            Recording { names: trace.names().to_vec(), ..kept }
+        })
+    }
+
+    /// How a machine fares at this moment.
+    pub fn condition(&self, id: MachineId) -> Condition {
+        self.kernel.borrow().machines[id.0].condition()
+    }
+
+    /// Simulated microseconds since the world began.
+    pub fn now_us(&self) -> u64 {
+        context::now_us()
     }
 
     /// Adds a line about a machine to the events.

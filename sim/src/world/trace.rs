@@ -15,6 +15,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::recording::Recording;
 use crate::choices::mix;
 
 /// How many of the latest events can be shown.
@@ -66,11 +67,17 @@ pub(super) struct Trace {
     hash: u64,
     events_count: u64,
     lines: VecDeque<(u64, Option<usize>, Line)>,
+    /// `None` unless the whole run is kept.
+    pub(super) recording: Option<Recording>,
 }
 
 impl Trace {
     pub(super) fn name_machine(&mut self, name: &str) {
         self.names.push(name.to_owned());
+    }
+
+    pub(super) fn names(&self) -> &[String] {
+        &self.names
     }
 
     pub(super) fn name(&self, machine: usize) -> &str {
@@ -101,6 +108,9 @@ impl Trace {
 
     /// Adds a line to the ring only, for text that may differ between equal runs.
     pub(super) fn show(&mut self, at_us: u64, machine: Option<usize>, line: Line) {
+        if let Some(recording) = &mut self.recording {
+            recording.line(at_us, machine, &line);
+        }
         if self.lines.len() == LINES_COUNT_MAX {
             self.lines.pop_front();
         }
