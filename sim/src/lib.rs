@@ -21,6 +21,42 @@
 //! });
 //! ```
 //!
+//! # For software of your own
+//!
+//! Anything that takes an [`Env`](quorate_core::ports::Env), and asks nobody else for time,
+//! network, disk and chance, runs on the same machines and meets the same faults. Its start
+//! returns a handle, through which the scenario asks it:
+//!
+//! ```
+//! use std::cell::Cell;
+//! use std::rc::Rc;
+//! use quorate_core::ports::Env;
+//! use quorate_sim::cluster::Cluster;
+//!
+//! /// Counts its own starts on its disk.
+//! async fn count_starts(env: Env) -> Rc<Cell<u64>> {
+//!     let file = "starts".as_ref();
+//!     let before = env.disk.read(file).expect("the disk works").unwrap_or_default();
+//!     let starts = [before, vec![b'|']].concat();
+//!     env.disk.replace(file, &starts).expect("the disk works");
+//!     Rc::new(Cell::new(starts.len() as u64))
+//! }
+//!
+//! quorate_sim::run_isolated(|| {
+//!     let mut cluster = Cluster::of(2).software(count_starts).seed(7);
+//!     cluster.run_for_ms(10);
+//!     cluster.cut_power(&["n2"]);
+//!     cluster.restore_power(&["n2"]);
+//!     cluster.run_for_ms(10);
+//!     let starts = |handle: Rc<Cell<u64>>| async move { handle.get() };
+//!     assert_eq!(cluster.ask("n1", 100, starts), Some(1));
+//!     assert_eq!(cluster.ask("n2", 100, starts), Some(2));
+//! });
+//! ```
+//!
+//! `sim/examples/own_software.rs` is an actor with a bug that only a power cut shows, and
+//! `sim/examples/counter.rs` a replicated state machine of one's own.
+//!
 //! Read next: [`scenarios`], [`cluster`], [`checkers`], [`choices`], then [`world`] below them.
 
 pub mod checkers;

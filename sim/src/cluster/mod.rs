@@ -19,6 +19,7 @@ mod node;
 mod noted;
 mod objects;
 mod setup;
+mod software;
 mod verbs;
 mod within;
 mod workload;
@@ -29,6 +30,7 @@ mod tests;
 pub use deeds::Deed;
 pub use objects::Objects;
 pub use setup::{Setup, StateMachines};
+pub use software::address;
 pub use verbs::{Acked, Code, Read, Write};
 pub use within::Within;
 pub use workload::Workload;
@@ -122,6 +124,7 @@ pub struct Cluster {
     nodes: Vec<Node>,
     history: History,
     checkers: Vec<Box<dyn Checker>>,
+    always: Vec<software::Always>,
     ledger: Ledger,
     books: Books,
     writers: Option<Writers>,
@@ -210,7 +213,7 @@ impl Cluster {
             let limit_ms = next_ms.clamp(now_ms + 1, now_ms + SLICE_MS).min(end_ms);
             let (nodes, checkers) = (&self.nodes, &mut self.checkers);
             let (history, tokens) = (&self.history, &mut self.tokens);
-            let diagram = &mut self.diagram;
+            let (diagram, always) = (&mut self.diagram, &mut self.always);
             let mut wrong = None;
             let met = self.world.run_until_true(limit_ms.saturating_sub(now_ms), |world| {
                 let seen = see(nodes, world);
@@ -219,6 +222,8 @@ impl Cluster {
                 }
                 tokens.extend(seen.iter().filter(|n| n.may_act).filter_map(|n| n.leadership.token));
                 wrong = look(&seen, nodes, checkers, history).err();
+                let mut demanded = always.iter_mut().map(|holds| holds(world));
+                wrong = wrong.take().or_else(|| demanded.find_map(Result::err));
                 wrong.is_some() || is_true(&seen, world)
             });
             if let Some(wrong) = wrong {

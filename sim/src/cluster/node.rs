@@ -1,6 +1,8 @@
 //! One node on its machine: what boots there, and the handle it left for the scenario.
 
+use std::any::Any;
 use std::cell::RefCell;
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use quorate_core::NodeHandle;
@@ -9,6 +11,7 @@ use quorate_core::node::{self, LeadershipWatch};
 use quorate_core::ports::Env;
 
 use super::setup::StateMachines;
+use super::software;
 use crate::checkers::{History, Recorded, Seen};
 use crate::world::{MachineId, World};
 
@@ -16,6 +19,8 @@ use crate::world::{MachineId, World};
 #[derive(Default)]
 pub(super) struct Left {
     handle: Option<(NodeHandle, LeadershipWatch)>,
+    /// Of other software than a node.
+    software: Option<Rc<dyn Any>>,
     failed: Option<String>,
 }
 
@@ -44,6 +49,28 @@ impl Node {
             Box::pin(boot(env, at, made.clone(), leaves.clone()))
         });
         Node { name, machine, left }
+    }
+
+    /// Declares a machine with other software.
+    pub(super) fn declare_software(
+        world: &World,
+        (name, address): (String, IpAddr),
+        boot: software::Boot,
+    ) -> Node {
+        let left = Rc::<RefCell<Left>>::default();
+        let leaves = left.clone();
+        let machine = world.machine(&name, address, move |env| {
+            let (starting, leaves) = (boot(env), leaves.clone());
+            Box::pin(async move {
+                let handle = starting.await;
+                leaves.borrow_mut().software = Some(handle);
+            })
+        });
+        Node { name, machine, left }
+    }
+
+    pub(super) fn software_handle(&self) -> Option<Rc<dyn Any>> {
+        self.left.borrow().software.clone()
     }
 
     /// Starts the machine's process, without power and before.

@@ -4,16 +4,18 @@
 //! rates. Half of the runs have each kind, so that each is also absent (swarm testing).
 //! Source: Groce et al. 2012.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::future::Future;
 use std::rc::Rc;
 
 use quorate_core::StateMachine;
 use quorate_core::config::{ApiSettings, ClusterSettings, MemberSettings, NodeSettings, Settings};
+use quorate_core::ports::Env;
 
 use super::diagram::Diagram;
 use super::node::{Made, Node};
+use super::software::{self, address};
 use super::{Client, Cluster, DEFAULT_BOUND_MS, Objects};
-use crate::checkers::{self, History, Ledger};
+use crate::checkers::{self, Checker, History, Ledger};
 use crate::choices::{Choices, number};
 use crate::world::{LinkSettings, World};
 
@@ -27,12 +29,14 @@ pub struct Setup {
     machines: StateMachines,
     links: Option<LinkSettings>,
     has_api: bool,
+    software: Option<software::Boot>,
 }
 
 impl Setup {
     pub(super) fn of(nodes_count: u8) -> Setup {
         let machines: StateMachines = Rc::new(|| Box::new(Objects::default()));
-        Setup { nodes_count, tune: Box::new(|_| ()), machines, links: None, has_api: true }
+        let tune = Box::new(|_: &mut ClusterSettings| ());
+        Setup { nodes_count, tune, machines, links: None, has_api: true, software: None }
     }
 
     /// Changes the settings that all nodes share.
@@ -49,6 +53,20 @@ impl Setup {
         self
     }
 
+    /// This software on every machine, instead of nodes of Quorate. `start` runs at every boot;
+    /// what it returns answers [`Cluster::ask`] for as long as that process lives.
+    ///
+    /// Machines are `n1`, `n2`, ... at [`address`]`(1)`, `(2)`, ... Verbs about leaders, writes and
+    /// reads are for nodes and fail here; [`Cluster::always`] says what must hold.
+    #[must_use]
+    pub fn software<H: 'static, F: Future<Output = H> + 'static>(
+        mut self,
+        start: impl Fn(Env) -> F + 'static,
+    ) -> Setup {
+        self.software = Some(software::boot(start));
+        self
+    }
+
     /// These links and no weather at all.
     #[must_use]
     pub fn links(mut self, links: LinkSettings) -> Setup {
@@ -62,18 +80,16 @@ impl Setup {
         let world = World::of(choices.clone());
         world.exempt_panics(quorate_core::replication::is_panic_guarded);
         let history = History::default();
-        let members: Vec<MemberSettings> = (1..=self.nodes_count).map(member).collect();
-        let mut shared = ClusterSettings::of(members.clone());
-        shared.is_network_private = true;
-        (self.tune)(&mut shared);
-        let declare = |(at, member): (usize, &MemberSettings)| {
-            let node = NodeSettings { name: member.name.clone(), data_dir: "/data".into() };
-            let mut settings = Settings::new(node, shared.clone());
-            settings.api = ApiSettings { enabled: self.has_api, ..settings.api };
-            let (machines, history) = (self.machines.clone(), history.clone());
-            Node::declare(&world, at, Made { settings, machines, history })
+        let nodes: Vec<Node> = match &self.software {
+            None => self.declare_nodes(&world, &history),
+            Some(boot) => {
+                let declare = |number| {
+                    let place = (format!("n{number}"), address(number));
+                    Node::declare_software(&world, place, boot.clone())
+                };
+                (1..=self.nodes_count).map(declare).collect()
+            }
         };
-        let nodes: Vec<Node> = members.iter().enumerate().map(declare).collect();
         match self.links {
             Some(links) => world.set_links(links),
             None => make_weather(&world, &nodes, &choices),
@@ -89,20 +105,41 @@ impl Setup {
             choices,
             nodes,
             history,
-            checkers: checkers::all(),
+            checkers: self.checkers(),
+            always: Vec::new(),
             ledger: Ledger::default(),
             books: Default::default(),
             writers: None,
             tokens: Default::default(),
         };
-        cluster.within_ms(DEFAULT_BOUND_MS).one_leads();
+        if self.software.is_none() {
+            cluster.within_ms(DEFAULT_BOUND_MS).one_leads();
+        }
         cluster
+    }
+
+    fn checkers(&self) -> Vec<Box<dyn Checker>> {
+        if self.software.is_some() { Vec::new() } else { checkers::all() }
+    }
+
+    fn declare_nodes(&self, world: &World, history: &History) -> Vec<Node> {
+        let members: Vec<MemberSettings> = (1..=self.nodes_count).map(member).collect();
+        let mut shared = ClusterSettings::of(members.clone());
+        shared.is_network_private = true;
+        (self.tune)(&mut shared);
+        let declare = |(at, member): (usize, &MemberSettings)| {
+            let node = NodeSettings { name: member.name.clone(), data_dir: "/data".into() };
+            let mut settings = Settings::new(node, shared.clone());
+            settings.api = ApiSettings { enabled: self.has_api, ..settings.api };
+            let (machines, history) = (self.machines.clone(), history.clone());
+            Node::declare(world, at, Made { settings, machines, history })
+        };
+        members.iter().enumerate().map(declare).collect()
     }
 }
 
 pub(super) fn member(number: u8) -> MemberSettings {
-    let address = IpAddr::V4(Ipv4Addr::new(10, 0, 0, number));
-    MemberSettings::at(&format!("n{number}"), address)
+    MemberSettings::at(&format!("n{number}"), address(number))
 }
 
 fn make_weather(world: &World, nodes: &[Node], choices: &Choices) {
