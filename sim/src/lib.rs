@@ -57,12 +57,15 @@
 //! `sim/examples/own_software.rs` is an actor with a bug that only a power cut shows, and
 //! `sim/examples/counter.rs` a replicated state machine of one's own.
 //!
-//! Read next: [`scenarios`], [`cluster`], [`checkers`], [`choices`], then [`world`] below them.
+//! Read next: [`scenarios`], [`cluster`], [`checkers`], [`choices`], [`shrink`], then [`world`]
+//! below them.
 
 pub mod checkers;
 pub mod choices;
 pub mod cluster;
+pub mod past;
 pub mod scenarios;
+pub mod shrink;
 pub mod world;
 
 pub use world::run_isolated;

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use quorate_sim::choices::{ChoiceFile, Edit};
+use quorate_sim::past;
 
 fn quorate_sim(dir: &Path, words: &[&str]) -> Output {
     let mut program = Command::new(env!("CARGO_BIN_EXE_quorate-sim"));
@@ -56,7 +57,8 @@ fn a_failure_leaves_a_choice_file_and_says_where() {
     let file = ChoiceFile { scenario, seed, edits, event_hash, failure, choices };
     file.write(&place.path().join("short")).expect("it can be written");
 
-    let failed = quorate_sim(place.path(), &["replay", "short", "--out", "failures"]);
+    let words = ["replay", "short", "--out", "failures"];
+    let failed = quorate_sim(place.path(), &[&words[..], &["--no-shrink"]].concat());
     assert_eq!(failed.status.code(), Some(1));
     let said = text(&failed.stderr);
     assert!(said.contains("run storm --seed 3, with 21 edited choices"), "{said}");
@@ -66,8 +68,96 @@ fn a_failure_leaves_a_choice_file_and_says_where() {
     let left = ChoiceFile::read(&place.path().join("failures/storm-3.choices.json"));
     let left = left.expect("the failure has left it");
     assert_eq!((left.edits.len(), left.event_hash), (21, None));
-    assert!(left.failure.is_some_and(|reason| reason.contains("the clients hardly wrote")));
+    assert!(
+        left.failure.as_ref().is_some_and(|reason| reason.contains("the clients hardly wrote"))
+    );
     assert!(left.choices.iter().any(|choice| choice.site == "client.node"));
+    assert!(!said.contains("smaller: "), "{said}");
+
+    // Time for some steps of the search; `shrink` goes on from there.
+    let failed = quorate_sim(place.path(), &[&words[..], &["--shrink-seconds", "10"]].concat());
+    let said = text(&failed.stderr);
+    assert!(said.contains("shrink: faults after 1 runs"), "{said}");
+    assert!(said.contains("\nsmaller: none of 10 gusts strikes, "), "{said}");
+    assert_eq!(said.matches("panicked at").count(), 1, "the tries are not printed: {said}");
+    let line = "choices: cargo run -p quorate-sim -- replay failures/short.small.choices.json";
+    assert!(said.contains(line), "{said}");
+    let small = "failures/short.small.choices.json";
+    let words = ["shrink", small, "--minutes", "1", "--out", "smaller"];
+    let shrunk = quorate_sim(place.path(), &words);
+    assert!(shrunk.status.success(), "{}", text(&shrunk.stderr));
+    let smallest = place.path().join("smaller/short.small.small.choices.json");
+    let smallest = ChoiceFile::read(&smallest).expect("the search has left it");
+    assert!(
+        smallest.failure.as_ref().is_some_and(|reason| reason.contains("the clients hardly wrote"))
+    );
+    let odd_count = |file: &ChoiceFile| {
+        let plan = file.choices.iter().filter(|choice| !choice.site.starts_with("client."));
+        plan.filter(|choice| choice.value > choice.min).count()
+    };
+    assert!(odd_count(&smallest) < odd_count(&left));
+}
+
+#[test]
+fn a_run_that_ends_well_has_no_smaller_one() {
+    let place = tempfile::tempdir().expect("a temporary directory can be made");
+    let run = ["run", "growth", "--seed", "2", "--choices", "run.json"];
+    assert!(quorate_sim(place.path(), &run).status.success());
+    let shrunk = quorate_sim(place.path(), &["shrink", "run.json"]);
+    assert_eq!(shrunk.status.code(), Some(1));
+    let said = text(&shrunk.stderr);
+    assert!(said.contains("the run does not fail as it did: ended well"), "{said}");
+}
+
+#[test]
+fn a_sweep_begins_at_the_seed_of_the_commit_and_tells_what_it_came_to() {
+    let place = tempfile::tempdir().expect("a temporary directory can be made");
+    let words = ["sweep", "growth", "--seeds", "2", "--jobs", "2"];
+    let refused = quorate_sim(place.path(), &words);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("--from SEED"), "{}", text(&refused.stderr));
+
+    let swept = quorate_sim(place.path(), &[&words[..], &["--from", "0x10"]].concat());
+    let said = text(&swept.stdout);
+    assert!(swept.status.success(), "{said}{}", text(&swept.stderr));
+    assert!(said.contains("then seeds from 0x10\n"), "{said}");
+    assert!(said.contains(", 0 failed, "), "{said}");
+    assert!(said.contains("\nswept: ok. 1 passed; 0 failed; "), "{said}");
+
+    let git = |words: &[&str]| {
+        let who = ["-c", "user.name=n", "-c", "user.email=n@n"];
+        let done = Command::new("git").current_dir(place.path()).args(who).args(words).output();
+        assert!(done.expect("git is there").status.success(), "{words:?}");
+    };
+    git(&["init", "-q"]);
+    git(&["commit", "-q", "--allow-empty", "-m", "nothing"]);
+    let minutes = ["sweep", "growth", "--minutes", "0", "--jobs", "1"];
+    let swept = quorate_sim(place.path(), &minutes);
+    let said = text(&swept.stdout);
+    // The hash of the empty tree is known to everyone.
+    assert!(said.contains("then seeds from 0x4b825dc642cb6eb9\n"), "{said}");
+    let past = past::all().expect("it can be read");
+    let past_count = past.iter().filter(|failure| failure.scenario == "growth").count();
+    assert!(said.contains(&format!("growth: {} seeds, 0 failed", past_count + 1)), "{said}");
+}
+
+/// What was found once is looked for first, each twice, as every sweep does.
+#[test]
+fn the_failures_of_the_past_end_well() {
+    for failure in past::all().expect("the list can be read") {
+        let scenario = failure.scenario().expect("it was looked up when the list was read");
+        let choices = failure.choices();
+        let told = scenario.run_twice_with(&choices);
+        told.unwrap_or_else(|text| panic!("{text}\nonce: {}", failure.found));
+        assert_eq!(failure.objection(&choices), None);
+    }
+    assert_eq!(past::parse("# none"), Ok(Vec::new()));
+    let entry = "[[failure]]\nscenario = \"calm\"\nseed = 1\nfound = \"a\"\nwhen = \"b\"";
+    let error = past::parse(entry).expect_err("nobody tells it");
+    assert!(error.contains("there is no scenario calm"), "{error}");
+    let known = entry.replace("calm", "storm");
+    assert_eq!(past::parse(&known).expect("it is a list").len(), 1);
+    past::parse(&known.replace("when", "whence")).expect_err("an unknown field");
 }
 
 #[test]

@@ -44,7 +44,7 @@ pub struct Edit {
 }
 
 /// Forced values, at most one per choice.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Edits(BTreeMap<(String, u64), BTreeMap<u64, u64>>);
 
 impl Edits {

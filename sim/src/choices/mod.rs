@@ -53,6 +53,19 @@ pub enum Keep {
     Everything,
 }
 
+/// How large a run was, also one that failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// Machines of its world.
+    pub machines_count: u64,
+    /// How long it took, in simulated time.
+    pub simulated_ms: u64,
+    /// How many events its hash stands for.
+    pub events_count: u64,
+    /// Equal exactly if two runs were equal.
+    pub event_hash: u64,
+}
+
 /// All choices of one run. Clones are the same run.
 #[derive(Clone, Debug)]
 pub struct Choices(Arc<Run>);
@@ -62,6 +75,9 @@ struct Run {
     seed: u64,
     edits: Edits,
     keep: Keep,
+    /// See [`Choices::trial`].
+    is_trial: bool,
+    extent: Mutex<Extent>,
     record: Record,
     /// By name and instance.
     sites: Mutex<BTreeMap<String, BTreeMap<u64, Arc<Site>>>>,
@@ -76,14 +92,37 @@ impl Choices {
 
     /// A run in which nothing was drawn yet.
     pub fn new(seed: u64, edits: Edits, keep: Keep) -> Choices {
-        let (record, sites) = Default::default();
-        Choices(Arc::new(Run { seed, edits, keep, record, sites }))
+        Choices::begin(seed, edits, keep, false)
+    }
+
+    /// The same for one of many tries: nobody reads its panic, which is not printed, and whoever
+    /// tells it gives up on it where it hangs, so that this does not end the process.
+    pub fn trial(seed: u64, edits: Edits, keep: Keep) -> Choices {
+        Choices::begin(seed, edits, keep, true)
+    }
+
+    fn begin(seed: u64, edits: Edits, keep: Keep, is_trial: bool) -> Choices {
+        let (extent, record, sites) = Default::default();
+        Choices(Arc::new(Run { seed, edits, keep, is_trial, extent, record, sites }))
     }
 
     /// The same run from its beginning.
     #[must_use]
     pub fn again(&self) -> Choices {
-        Choices::new(self.0.seed, self.0.edits.clone(), self.0.keep)
+        Choices::begin(self.0.seed, self.0.edits.clone(), self.0.keep, self.0.is_trial)
+    }
+
+    /// How large its world was when it ended; nothing before.
+    pub fn extent(&self) -> Extent {
+        *self.0.extent.lock().expect("no code panics while it holds this")
+    }
+
+    pub(crate) fn note_extent(&self, extent: Extent) {
+        *self.0.extent.lock().expect("no code panics while it holds this") = extent;
+    }
+
+    pub(crate) fn is_trial(&self) -> bool {
+        self.0.is_trial
     }
 
     /// The seed of what is not forced.
@@ -146,6 +185,15 @@ impl Choices {
 /// From here on this thread tells this run: [`Choices::of`] its seed gives it.
 pub(crate) fn tell(choices: Choices) {
     RUN.set(Some(choices));
+}
+
+/// Whether this thread tells a [`Choices::trial`]. Asked where code panics: it never does.
+pub(crate) fn tells_trial() -> bool {
+    let told = RUN.try_with(|run| {
+        let run = run.try_borrow().ok()?;
+        run.as_ref().map(Choices::is_trial)
+    });
+    told.ok().flatten().unwrap_or(false)
 }
 
 /// The instance of a machine by its place among the machines, from 0.

@@ -2,10 +2,15 @@
 //!
 //! Read next: [`Program`], then the file of a command.
 
+mod minimise;
 mod run;
+mod shrink;
 mod soak;
 mod sweep;
+mod tally;
 mod trace;
+mod tree;
+mod workers;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -26,14 +31,16 @@ pub struct Program {
 enum Command {
     /// Names every scenario.
     List,
-    /// Tells one scenario with one seed. A failure leaves a choice file.
+    /// Tells one scenario with one seed. A failure leaves a choice file, and a smaller one.
     Run(run::Run),
     /// Tells the run of a choice file, with its edits.
     Replay(run::Replay),
     /// Draws the diagram of a choice file's run as a page for a browser.
     Trace(trace::Trace),
-    /// Tells scenarios with many seeds, each twice, which must be told the same way.
+    /// Tells the failures of the past, then scenarios with fresh seeds, one in ten of them twice.
     Sweep(sweep::Sweep),
+    /// Searches a smaller run that fails in the same way as that of a choice file.
+    Shrink(shrink::Shrink),
     /// Ten writes per second for so long, with the size of everything printed.
     Soak(soak::Soak),
 }
@@ -50,6 +57,7 @@ impl Program {
             Command::Replay(replay) => replay.obey(),
             Command::Trace(trace) => trace.obey(),
             Command::Sweep(sweep) => sweep.obey(),
+            Command::Shrink(shrink) => shrink.obey(),
             Command::Soak(soak) => soak.obey(),
         };
         if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -96,6 +104,15 @@ fn scenario(name: &str) -> Result<Scenario, String> {
     })
 }
 
+/// Reads a choice file and finds its scenario; says what is wrong otherwise.
+fn read(path: &Path) -> Option<(Scenario, ChoiceFile)> {
+    let read = ChoiceFile::read(path).and_then(|file| {
+        let no_scenario = format!("{}: there is no scenario {}", path.display(), file.scenario);
+        Ok((scenarios::by_name(&file.scenario).ok_or(no_scenario)?, file))
+    });
+    read.map_err(|text| eprintln!("{text}")).ok()
+}
+
 /// A seed in decimal or, after `0x`, in hexadecimal.
 fn seed(text: &str) -> Result<u64, String> {
     let seed = match text.strip_prefix("0x") {
@@ -107,11 +124,16 @@ fn seed(text: &str) -> Result<u64, String> {
 
 /// Leaves the file of a failed run in a folder; says whether that worked.
 fn leave(kept: &ChoiceFile, dir: &Path) -> bool {
+    leave_as(kept, dir, &kept.name())
+}
+
+/// The same under another name.
+fn leave_as(kept: &ChoiceFile, dir: &Path, name: &str) -> bool {
     if let Err(error) = std::fs::create_dir_all(dir) {
         eprintln!("choices: {} cannot be made: {error}", dir.display());
         return false;
     }
-    write(kept, &dir.join(kept.name()))
+    write(kept, &dir.join(name))
 }
 
 /// Writes a choice file and says how to use it.

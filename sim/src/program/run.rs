@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use quorate_sim::choices::{ChoiceFile, Choices, Edits};
+use quorate_sim::choices::{Choices, Edits};
 use quorate_sim::cluster::Report;
-use quorate_sim::scenarios::{self, Scenario};
+use quorate_sim::scenarios::Scenario;
 
-use super::{Kept, leave, scenario, seed, write};
+use super::minimise::{Shrinking, stem};
+use super::{Kept, leave, read, scenario, seed, write};
 
 #[derive(Debug, Args)]
 pub(super) struct Run {
@@ -22,13 +23,21 @@ pub(super) struct Run {
     /// Where the choice file of a failed run is left.
     #[arg(long, value_name = "DIR", default_value = ".")]
     out: PathBuf,
+    #[command(flatten)]
+    shrinking: Shrinking,
 }
 
 impl Run {
     pub(super) fn obey(self) -> bool {
         let choices = Choices::new(self.seed, Edits::default(), self.kept.keep());
         let told = self.scenario.run_keeping(&choices, self.kept.in_files());
-        end(self.scenario, &choices, &told, (&self.kept, Some(&self.out)))
+        let is_good = end(self.scenario, &choices, &told, (&self.kept, Some(&self.out)));
+        if told.is_err() {
+            let file = self.scenario.choice_file(&choices, &told);
+            let stem = stem(Path::new(&file.name()));
+            self.shrinking.shrink(self.scenario, &file, (&self.out, &stem), true);
+        }
+        is_good
     }
 }
 
@@ -38,25 +47,18 @@ pub(super) struct Replay {
     file: PathBuf,
     #[command(flatten)]
     kept: Kept,
-    /// Where the choice file of a failed run is left; nowhere, unless this is given.
+    /// Where the choice file of a failed run is left; nowhere, unless this is given. A smaller
+    /// run is left beside the file then.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    shrinking: Shrinking,
 }
 
 impl Replay {
     pub(super) fn obey(self) -> bool {
         let path = &self.file;
-        let read = ChoiceFile::read(path).and_then(|file| {
-            let no_scenario = format!("{}: there is no scenario {}", path.display(), file.scenario);
-            Ok((scenarios::by_name(&file.scenario).ok_or(no_scenario)?, file))
-        });
-        let (scenario, file) = match read {
-            Ok(read) => read,
-            Err(text) => {
-                eprintln!("{text}");
-                return false;
-            }
-        };
+        let Some((scenario, file)) = read(path) else { return false };
         let edits = file.edits.into_iter().collect();
         let choices = Choices::new(file.seed, edits, self.kept.keep());
         let told = scenario.run_keeping(&choices, self.kept.in_files());
@@ -67,7 +69,13 @@ impl Replay {
             let is_same = if report.event_hash == event_hash { "the same" } else { "another" };
             println!("{is_same} event hash as in the file");
         }
-        end(scenario, &choices, &told, (&self.kept, self.out.as_deref()))
+        let is_good = end(scenario, &choices, &told, (&self.kept, self.out.as_deref()));
+        if told.is_err() {
+            let dir = self.out.as_deref().or(path.parent()).unwrap_or(Path::new("."));
+            let failed = scenario.choice_file(&choices, &told);
+            self.shrinking.shrink(scenario, &failed, (dir, &stem(path)), true);
+        }
+        is_good
     }
 }
 

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use quorate_sim::choices::{ChoiceFile, Choices, Keep};
-use quorate_sim::scenarios::{self, Kept};
+use quorate_sim::choices::{Choices, Keep};
+use quorate_sim::scenarios::Kept;
 
 #[derive(Debug, Args)]
 pub(super) struct Trace {
@@ -18,17 +18,7 @@ pub(super) struct Trace {
 impl Trace {
     /// Good if the page was written, also that of a run that fails.
     pub(super) fn obey(self) -> bool {
-        let read = ChoiceFile::read(&self.file).and_then(|file| {
-            let scenario = scenarios::by_name(&file.scenario);
-            Ok((scenario.ok_or(format!("there is no scenario {}", file.scenario))?, file))
-        });
-        let (scenario, file) = match read {
-            Ok(read) => read,
-            Err(text) => {
-                eprintln!("{text}");
-                return false;
-            }
-        };
+        let Some((scenario, file)) = super::read(&self.file) else { return false };
         let choices = Choices::new(file.seed, file.edits.into_iter().collect(), Keep::Nothing);
         let kept = Kept { diagram: Some(self.html.clone()), ..Kept::default() };
         if let Err(text) = scenario.run_keeping(&choices, kept) {

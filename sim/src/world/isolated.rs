@@ -9,6 +9,7 @@ use std::panic;
 use std::sync::Once;
 
 use super::context;
+use crate::choices;
 
 /// Deep futures of whole nodes, built without optimisation, need more than the usual 2 MiB.
 const STACK_SIZE_BYTES: usize = 32 << 20;
@@ -41,7 +42,8 @@ pub(super) fn watch_panics() {
                 .copied()
                 .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
                 .unwrap_or("a value that is no text");
-            if !context::note_panic(format!("panic at {place}: {text}")) {
+            let is_noted = context::note_panic(format!("panic at {place}: {text}"));
+            if !is_noted && !choices::tells_trial() {
                 usual(info);
             }
         }));
