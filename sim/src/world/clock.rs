@@ -74,6 +74,14 @@ impl MachineClock {
         self.drift_ppm.store(drift_ppm, Relaxed);
     }
 
+    /// The wall clock shows the world's time, and this much more.
+    pub(super) fn set_wall_offset_ms(&self, offset_ms: i64) {
+        self.rebase();
+        let right_ns = WALL_START_MS * NS_PER_MS + context::now_us() * 1_000;
+        self.wall_base_ns.store(right_ns, Relaxed);
+        self.jump_wall_ms(offset_ms);
+    }
+
     pub(super) fn jump_wall_ms(&self, by_ms: i64) {
         self.rebase();
         let by_ns = by_ms.saturating_mul(NS_PER_MS as i64);

@@ -18,9 +18,9 @@ use turmoil_net::{EnterGuard, KernelConfig, Net, NetstatState, Packet, TcpSegmen
 
 use super::clock::MachineClock;
 use super::context::{self, Entered};
-use super::disk::DiskState;
-use super::link::{Due, FlowKey, Links, Retried};
-use super::machine::{Boot, Machine, Process, RootWake};
+use super::disk::{DiskState, Strike};
+use super::link::{Due, FlowKey, Links, Retried, is_bare_ack};
+use super::machine::{Boot, Machine, Process, RootWake, Sends};
 use super::net::reset;
 use super::trace::{Kind, Line};
 use super::watchdog::Watch;
@@ -91,10 +91,13 @@ impl Kernel {
             has_power: false,
             process: None,
             frozen: None,
+            poll_cost_us: 0,
+            rests_until_us: 0,
+            sends: Sends::new(&self.choices, index),
             arrived: Default::default(),
             port_clock: clock.clone(),
             clock,
-            fs: disk.empty(),
+            medium: disk.empty(),
             disk: Arc::new(disk),
         });
         self.links.add_machine(ip);
@@ -162,7 +165,7 @@ impl Kernel {
                 self.take_sent(now_us);
             }
             let is_due = self.links.next_due_us().is_some_and(|at_us| at_us <= now_us);
-            if !is_due && !self.machines.iter().any(Machine::is_ready) {
+            if !is_due && !self.machines.iter().any(|machine| machine.is_ready(now_us)) {
                 self.root.is_polling.store(false, Relaxed);
                 return;
             }
@@ -228,7 +231,7 @@ impl Kernel {
         let mut polled = false;
         for turn in 0..count {
             let index = (first + turn) % count;
-            if self.machines[index].is_ready() {
+            if self.machines[index].is_ready(now_us) {
                 self.poll(index, now_us);
                 polled = true;
             }
@@ -240,6 +243,7 @@ impl Kernel {
         let machine = &mut self.machines[index];
         let process = machine.process.as_mut().expect("only a process is ready");
         process.wake.is_ready.store(false, Relaxed);
+        machine.rests_until_us = now_us + machine.poll_cost_us;
         self.watch.begin(index, now_us);
         {
             let _entered = Entered::new(index, machine.host);
@@ -258,8 +262,10 @@ impl Kernel {
         if alive_count > 0 {
             self.fail(Some(index), "a task was spawned outside the machine; use spawn_local");
         }
-        if self.machines[index].disk.has_lost_power() {
-            self.cut_power(index);
+        match self.machines[index].disk.struck() {
+            None => {}
+            Some(Strike::Crash) => self.crash(index),
+            Some(Strike::PowerCut) => self.cut_power(index),
         }
     }
 
@@ -270,9 +276,43 @@ impl Kernel {
             sockets.egress_all(&mut packets);
         }
         for packet in packets.drain(..) {
-            self.links.send(now_us, packet);
+            if self.leaves(&packet) {
+                self.links.send(now_us, packet);
+            }
         }
         self.packets = packets;
+        self.end_struck_in_send();
+    }
+
+    /// Whether the packet leaves its machine, which may be struck in the middle of sending it.
+    fn leaves(&mut self, packet: &Packet) -> bool {
+        match self.links.machine_of(packet.src) {
+            Some(index) if !is_bare_ack(packet) => self.machines[index].sends.pass(),
+            Some(index) => self.machines[index].sends.struck.is_none(),
+            None => true,
+        }
+    }
+
+    fn end_struck_in_send(&mut self) {
+        for index in 0..self.machines.len() {
+            let sends = &mut self.machines[index].sends;
+            let Some(how) = sends.struck.take() else {
+                continue;
+            };
+            let text = format!("{how:?} in send {}", sends.count);
+            context::record_text(Some(index), Kind::World, &text);
+            match how {
+                Strike::Crash => self.crash(index),
+                Strike::PowerCut => self.cut_power(index),
+            }
+        }
+    }
+
+    /// The next instant at which something happens by itself, timers aside.
+    pub(super) fn next_due_us(&self) -> Option<u64> {
+        let now_us = context::now_us();
+        let polls = self.machines.iter().filter_map(|machine| machine.next_poll_us(now_us));
+        self.links.next_due_us().into_iter().chain(polls).min()
     }
 
     /// Ends the run: a machine did what no machine may do.

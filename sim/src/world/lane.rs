@@ -10,14 +10,13 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use quorate_core::ports::{Job, Lane};
 use tokio::sync::{mpsc, oneshot};
 
-use super::disk::DiskState;
+use super::disk::{DiskFaults, DiskState};
 use crate::choices::{Dice, number};
 
 type Order = (Job, oneshot::Sender<io::Result<()>>);
@@ -33,26 +32,41 @@ impl MachineLane {
     /// Starts the lane's task on the current machine; it ends with the last handle and its jobs.
     pub(super) fn open(name: &'static str, disk: Arc<DiskState>) -> MachineLane {
         let (orders, received) = mpsc::unbounded_channel();
-        let site = format!("lane.{name}.latency_ms");
-        let dice = disk.choices.site(&site, number(disk.machine));
-        tokio::task::spawn_local(work(disk, dice, received));
+        let site = |what| disk.choices.site(&format!("lane.{name}.{what}"), number(disk.machine));
+        let lots = Lots {
+            latency_ms: site("latency_ms"),
+            stalls: site("stalls"),
+            stall_ms: site("stall_ms"),
+        };
+        tokio::task::spawn_local(work(disk, lots, received));
         MachineLane { name, orders }
     }
 }
 
-async fn work(disk: Arc<DiskState>, dice: Dice, mut orders: mpsc::UnboundedReceiver<Order>) {
+/// What a lane leaves to chance.
+struct Lots {
+    latency_ms: Dice,
+    stalls: Dice,
+    stall_ms: Dice,
+}
+
+async fn work(disk: Arc<DiskState>, lots: Lots, mut orders: mpsc::UnboundedReceiver<Order>) {
     while let Some((job, done)) = orders.recv().await {
-        delay(&disk, &dice).await;
+        delay(&disk, &lots).await;
         let result = job();
-        delay(&disk, &dice).await;
+        delay(&disk, &lots).await;
         // Whoever waited may be gone; the job ran all the same.
         let _ = done.send(result);
     }
 }
 
-async fn delay(disk: &DiskState, dice: &Dice) {
-    let (min, max) = (disk.latency_ms_min.load(Relaxed), disk.latency_ms_max.load(Relaxed));
-    let latency_ms = dice.between(min, max);
+async fn delay(disk: &DiskState, lots: &Lots) {
+    let DiskFaults { latency_ms: (ms_min, ms_max), stalls: (share, stall_ms_max), .. } =
+        disk.faults();
+    let mut latency_ms = lots.latency_ms.between(ms_min, ms_max);
+    if lots.stalls.chance(share) {
+        latency_ms += lots.stall_ms.between(stall_ms_max / 10, stall_ms_max);
+    }
     if latency_ms > 0 {
         tokio::time::sleep(Duration::from_millis(latency_ms)).await;
     }

@@ -1,6 +1,6 @@
 //! The links between machines: who hears whom, how late, and what gets lost.
 //!
-//! Datagrams are dropped, delayed, reordered, duplicated. A stream shows loss as delay only: its
+//! Datagrams are dropped, delayed, reordered, duplicated, corrupted. A stream shows loss as delay only: its
 //! segments stay in order, and one that cannot pass is held with all later ones and tried again
 //! after a retransmission timeout that doubles, as long as its sender still has the socket.
 //!
@@ -20,6 +20,7 @@ use turmoil_net::{Packet, TcpSegment, Transport};
 
 use super::context;
 use super::recording::Fate;
+use super::trace::Kind;
 use crate::choices::{Choices, Dice, number, pair};
 
 /// First retransmission timeout. Source: RFC 6298, and Linux's TCP_RTO_MIN.
@@ -41,11 +42,27 @@ pub struct LinkSettings {
     pub loss: f64,
     /// Share of datagrams that arrive twice, from 0 to 1. Default 0.
     pub duplication: f64,
+    /// Share of packets that are under way 10 to 100 times as long, from 0 to 1. Default 0.
+    pub heavy_tail: f64,
+    /// Share of datagrams that are overtaken by those sent up to 10 times the longest latency
+    /// later, from 0 to 1. Default 0.
+    pub reordering: f64,
+    /// Share of packets with one wrong byte that no checksum below has noticed, from 0 to 1.
+    /// Default 0.
+    pub corruption: f64,
 }
 
 impl Default for LinkSettings {
     fn default() -> LinkSettings {
-        LinkSettings { latency_us_min: 300, latency_us_max: 1_200, loss: 0.0, duplication: 0.0 }
+        LinkSettings {
+            latency_us_min: 300,
+            latency_us_max: 1_200,
+            loss: 0.0,
+            duplication: 0.0,
+            heavy_tail: 0.0,
+            reordering: 0.0,
+            corruption: 0.0,
+        }
     }
 }
 
@@ -56,6 +73,20 @@ struct Lots {
     duplication: Dice,
     delay: Dice,
     duplicate_delay: Dice,
+    is_slow: Dice,
+    slow_factor: Dice,
+    is_overtaken: Dice,
+    overtaken_us: Dice,
+    is_corrupt: Dice,
+    corrupt_byte: Dice,
+    corrupt_mask: Dice,
+}
+
+/// A link that is cut and whole in turns.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Flap {
+    pub(super) since_us: u64,
+    pub(super) period_us: u64,
 }
 
 /// One direction between two machines.
@@ -63,6 +94,7 @@ struct Lots {
 pub(super) struct Link {
     pub(super) settings: LinkSettings,
     pub(super) is_cut: bool,
+    pub(super) flap: Option<Flap>,
     pub(super) drops_datagrams: bool,
     lots: Rc<Lots>,
 }
@@ -70,14 +102,68 @@ pub(super) struct Link {
 impl Link {
     fn new(choices: &Choices, from: usize, to: usize) -> Link {
         let instance = pair(number(from), number(to));
+        let site = |what: &str| choices.site(&format!("link.{what}"), instance);
         let lots = Lots {
-            loss: choices.site("link.loss", instance),
-            duplication: choices.site("link.duplication", instance),
-            delay: choices.site("link.delay_us", instance),
-            duplicate_delay: choices.site("link.duplicate_delay_us", instance),
+            loss: site("loss"),
+            duplication: site("duplication"),
+            delay: site("delay_us"),
+            duplicate_delay: site("duplicate_delay_us"),
+            is_slow: site("is_slow"),
+            slow_factor: site("slow_factor"),
+            is_overtaken: site("is_overtaken"),
+            overtaken_us: site("overtaken_us"),
+            is_corrupt: site("is_corrupt"),
+            corrupt_byte: site("corrupt_byte"),
+            corrupt_mask: site("corrupt_mask"),
         };
-        let (settings, is_cut, drops_datagrams) = Default::default();
-        Link { settings, is_cut, drops_datagrams, lots: Rc::new(lots) }
+        let (settings, is_cut, flap, drops_datagrams) = Default::default();
+        Link { settings, is_cut, flap, drops_datagrams, lots: Rc::new(lots) }
+    }
+
+    /// Ends what keeps packets from passing; how it behaves while it is whole stays.
+    pub(super) fn heal(&mut self) {
+        (self.is_cut, self.flap, self.drops_datagrams) = Default::default();
+    }
+
+    fn is_cut_at(&self, now_us: u64) -> bool {
+        let is_down = |flap: Flap| (now_us - flap.since_us) / flap.period_us % 2 == 0;
+        self.is_cut || self.flap.is_some_and(is_down)
+    }
+
+    /// How long the next packet is under way, if it goes the usual way.
+    fn delay_us(&self) -> u64 {
+        let usual_us = self.latency_us(&self.lots.delay);
+        match self.lots.is_slow.chance(self.settings.heavy_tail) {
+            true => usual_us.saturating_mul(self.lots.slow_factor.between(10, 100)),
+            false => usual_us,
+        }
+    }
+
+    /// How much longer a datagram takes, so that later ones overtake it.
+    fn overtaken_us(&self) -> u64 {
+        let longest_us = self.settings.latency_us_max;
+        match self.lots.is_overtaken.chance(self.settings.reordering) {
+            true => self.lots.overtaken_us.between(longest_us, longest_us.saturating_mul(10)),
+            false => 0,
+        }
+    }
+
+    /// Flips bits of one byte of the packet, if it is its lot.
+    fn corrupt(&self, packet: &mut Packet) {
+        let payload = match &mut packet.payload {
+            Transport::Udp(datagram) => &mut datagram.payload,
+            Transport::Tcp(segment) => &mut segment.payload,
+        };
+        if payload.is_empty() || !self.lots.is_corrupt.chance(self.settings.corruption) {
+            return;
+        }
+        let mut bytes = payload.to_vec();
+        let at = self.lots.corrupt_byte.between(0, bytes.len() as u64 - 1) as usize;
+        bytes[at] ^= self.lots.corrupt_mask.between(1, 255) as u8;
+        let (from, to, size_bytes) = (packet.src, packet.dst, bytes.len());
+        *payload = bytes.into();
+        let text = format!("byte {at} of {size_bytes} from {from} to {to} is corrupted");
+        context::record_text(None, Kind::World, &text);
     }
 
     fn loses(&self) -> bool {
@@ -221,10 +307,10 @@ impl Links {
             Transport::Udp(_) => self.send_datagram(now_us, &link, packet),
             Transport::Tcp(segment) => {
                 let key = flow_key(&packet, segment);
-                let (is_bare, is_reset) = (is_bare_ack(segment), segment.flags.rst);
+                let (is_bare, is_reset) = (is_bare_ack(&packet), segment.flags.rst);
                 self.prune_flows(now_us);
                 let must_wait = !self.flows.entry(key).or_default().held.is_empty();
-                let is_lost = link.is_cut || (!is_bare && link.loses());
+                let is_lost = link.is_cut_at(now_us) || (!is_bare && link.loses());
                 if is_reset && is_lost && !must_wait {
                     return; // Nobody sends a reset twice.
                 }
@@ -239,8 +325,8 @@ impl Links {
         }
     }
 
-    fn send_datagram(&mut self, now_us: u64, link: &Link, packet: Packet) {
-        if link.is_cut || link.drops_datagrams || link.loses() {
+    fn send_datagram(&mut self, now_us: u64, link: &Link, mut packet: Packet) {
+        if link.is_cut_at(now_us) || link.drops_datagrams || link.loses() {
             self.keep((now_us, now_us), &packet, Fate::Lost);
             return;
         }
@@ -250,7 +336,8 @@ impl Links {
             self.keep((now_us, at_us), &packet, Fate::Arrives);
             self.push(at_us, Due::Packet(packet.clone()));
         }
-        let at_us = now_us + link.latency_us(&link.lots.delay);
+        let at_us = now_us + link.delay_us() + link.overtaken_us();
+        link.corrupt(&mut packet);
         self.keep((now_us, at_us), &packet, Fate::Arrives);
         self.push(at_us, Due::Packet(packet));
     }
@@ -275,8 +362,9 @@ impl Links {
         self.flows.entry(key).or_default()
     }
 
-    fn pass(&mut self, now_us: u64, link: &Link, key: FlowKey, packet: Packet) {
-        let earliest_us = now_us + link.latency_us(&link.lots.delay);
+    fn pass(&mut self, now_us: u64, link: &Link, key: FlowKey, mut packet: Packet) {
+        let earliest_us = now_us + link.delay_us();
+        link.corrupt(&mut packet);
         let flow = self.flow(key);
         let at_us = earliest_us.max(flow.last_at_us);
         flow.last_at_us = at_us;
@@ -312,7 +400,7 @@ impl Links {
             flow.held.clear();
             return Retried::GivenUp;
         }
-        if !link.is_cut && has_power {
+        if !link.is_cut_at(now_us) && has_power {
             self.release(now_us, &link, key);
         }
         let flow = self.flow(key);
@@ -386,7 +474,11 @@ fn flow_key(packet: &Packet, segment: &TcpSegment) -> FlowKey {
 }
 
 /// An acknowledgement without data. Losing one is invisible, because the next says the same.
-fn is_bare_ack(segment: &TcpSegment) -> bool {
-    let flags = segment.flags;
-    segment.payload.is_empty() && !flags.syn && !flags.fin && !flags.rst
+pub(super) fn is_bare_ack(packet: &Packet) -> bool {
+    match &packet.payload {
+        Transport::Udp(_) => false,
+        Transport::Tcp(TcpSegment { flags, payload, .. }) => {
+            payload.is_empty() && !flags.syn && !flags.fin && !flags.rst
+        }
+    }
 }

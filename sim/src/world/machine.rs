@@ -19,13 +19,12 @@ use futures_util::future::LocalBoxFuture;
 use futures_util::task::AtomicWaker;
 use quorate_core::ports::{Clock, Env};
 use tokio::task::LocalSet;
-use turmoil_fs::Fs;
 use turmoil_net::{HostId, Packet};
 
 use super::clock::MachineClock;
-use super::disk::{DiskState, MachineDisk};
+use super::disk::{DiskState, MachineDisk, Medium, Strike};
 use super::net::MachineNet;
-use crate::choices::{BootEntropy, Choices, number};
+use crate::choices::{BootEntropy, Choices, Dice, number};
 
 /// What a machine runs at each start.
 pub(super) type Boot = Rc<dyn Fn(Env) -> LocalBoxFuture<'static, ()>>;
@@ -107,6 +106,50 @@ impl Process {
     }
 }
 
+/// What a machine has sent, and what strikes it in the middle of that.
+#[derive(Debug)]
+pub(super) struct Sends {
+    /// Packets that carry something.
+    pub(super) count: u64,
+    plan: Option<(u64, Strike)>,
+    /// Nothing leaves the machine any more; the kernel ends it.
+    pub(super) struck: Option<Strike>,
+    /// Whether the packet that is struck still leaves.
+    takes_effect: Dice,
+}
+
+impl Sends {
+    pub(super) fn new(choices: &Choices, machine: usize) -> Sends {
+        let takes_effect = choices.site("send.struck_takes_effect", number(machine));
+        Sends { count: 0, plan: None, struck: None, takes_effect }
+    }
+
+    /// The `k`-th send from here on meets this strike; the next one is 1.
+    pub(super) fn strike_at(&mut self, k: u64, how: Strike) {
+        self.plan = Some((self.count.saturating_add(k.max(1)), how));
+    }
+
+    /// Counts a packet and says whether it leaves.
+    pub(super) fn pass(&mut self) -> bool {
+        if self.struck.is_some() {
+            return false;
+        }
+        self.count += 1;
+        match self.plan {
+            Some((at, how)) if self.count >= at => {
+                self.struck = Some(how);
+                self.takes_effect.chance(0.5)
+            }
+            Some(_) | None => true,
+        }
+    }
+
+    /// The machine's process has ended: a plan was for it.
+    pub(super) fn end_boot(&mut self) {
+        (self.plan, self.struck) = (None, None);
+    }
+}
+
 /// Everything about one machine that outlives its process.
 pub(super) struct Machine {
     pub(super) index: usize,
@@ -117,17 +160,30 @@ pub(super) struct Machine {
     pub(super) has_power: bool,
     pub(super) process: Option<Process>,
     pub(super) frozen: Option<Freeze>,
+    /// Time in which it does nothing after each poll; 0 unless it is slow.
+    pub(super) poll_cost_us: u64,
+    pub(super) rests_until_us: u64,
+    pub(super) sends: Sends,
     /// What arrived while the machine was suspended.
     pub(super) arrived: VecDeque<Packet>,
     pub(super) clock: Arc<MachineClock>,
     pub(super) port_clock: Arc<dyn Clock>,
     pub(super) disk: Arc<DiskState>,
-    pub(super) fs: Fs,
+    pub(super) medium: Medium,
 }
 
 impl Machine {
     /// Whether it would do something if it were polled.
-    pub(super) fn is_ready(&self) -> bool {
+    pub(super) fn is_ready(&self, now_us: u64) -> bool {
+        self.rests_until_us <= now_us && self.wants_poll()
+    }
+
+    /// When a slow machine that has something to do may do it.
+    pub(super) fn next_poll_us(&self, now_us: u64) -> Option<u64> {
+        (self.rests_until_us > now_us && self.wants_poll()).then_some(self.rests_until_us)
+    }
+
+    fn wants_poll(&self) -> bool {
         self.frozen.is_none()
             && self.process.as_ref().is_some_and(|process| process.wake.is_ready.load(Relaxed))
     }
@@ -153,7 +209,7 @@ impl Machine {
     pub(super) fn env(&self, choices: &Choices) -> Env {
         let entropy = BootEntropy::new(choices.clone(), number(self.index), self.boots_count);
         let disk = MachineDisk {
-            fs: self.fs.clone(),
+            medium: self.medium.clone(),
             state: self.disk.clone(),
             boot: Some(self.boots_count),
         };

@@ -32,6 +32,7 @@ mod watchdog;
 #[cfg(test)]
 mod tests;
 
+pub use disk::Strike;
 pub use isolated::run_isolated;
 pub use link::LinkSettings;
 pub use machine::{Condition, Freeze};
@@ -260,7 +261,7 @@ impl World {
                     let mut kernel = self.kernel.borrow_mut();
                     kernel.root.waker.register(task.waker());
                     kernel.step();
-                    let next_us = kernel.links.next_due_us().unwrap_or(end_us).min(end_us);
+                    let next_us = kernel.next_due_us().unwrap_or(end_us).min(end_us);
                     drop(kernel);
                     if is_true(self) {
                         return Poll::Ready(true);

@@ -13,6 +13,7 @@
 use turmoil_net::{NetstatState, Packet};
 
 use super::context::{self, Entered};
+use super::disk::Strike;
 use super::kernel::Kernel;
 use super::machine::Freeze;
 use super::net::reset;
@@ -40,8 +41,9 @@ impl Kernel {
             return;
         }
         context::record_text(Some(index), Kind::World, "power cut");
-        if !self.machines[index].disk.has_lost_power() {
-            self.machines[index].fs.crash();
+        let machine = &self.machines[index];
+        if machine.disk.struck() != Some(Strike::PowerCut) {
+            machine.medium.lose_power(machine.disk.faults().syncs_lie);
         }
         self.end_process(index);
         self.machines[index].has_power = false;
@@ -82,6 +84,8 @@ impl Kernel {
             return;
         };
         machine.disk.end_boot();
+        machine.sends.end_boot();
+        machine.rests_until_us = 0;
         let (ip, host) = (machine.ip, machine.host);
         if let Some(sockets) = self.sockets() {
             for entry in turmoil_net::netstat(ip).entries {

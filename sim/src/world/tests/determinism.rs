@@ -143,6 +143,9 @@ fn faulty_run(seed: u64, one_latency_us_max: u64) -> (u64, u64) {
             latency_us_max: one_latency_us_max,
             loss: 0.05,
             duplication: 0.05,
+            heavy_tail: 0.02,
+            reordering: 0.02,
+            ..LinkSettings::default()
         };
         world.set_link(ids[0], ids[1], link);
         world.run_for(2_000);

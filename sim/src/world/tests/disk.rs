@@ -9,7 +9,6 @@ use std::path::Path;
 use quorate_core::ports::{Disk, OpenHow};
 
 use super::*;
-use crate::choices::Choices;
 
 /// Runs `write` once on a machine, cuts its power, and hands its disk to `check`.
 fn after_a_power_cut(
@@ -83,7 +82,7 @@ fn a_replaced_or_renamed_file_is_the_new_one_after_a_power_cut() {
 fn a_file_whose_folder_was_not_synced_is_gone_after_a_power_cut() {
     // Through the port every new name is durable; the disk below must be stricter than the port,
     // or the port's syncs would prove nothing.
-    let fs = super::super::disk::DiskState::new(0, &Choices::of(1)).empty();
+    let fs = turmoil_fs::Fs::builder().block_size(512).build();
     let _entered = fs.enter();
     let file = turmoil_fs::shim::std::fs::File::create("/new").unwrap();
     file.sync_all().unwrap();
