@@ -48,6 +48,8 @@ use ask::Asked;
 use books::Books;
 use diagram::Diagram;
 pub(crate) use diagram::keep_diagram;
+use faults::Atlas;
+pub use faults::Rot;
 use node::Node;
 use noted::Request;
 pub(crate) use noted::keep_history;
@@ -130,6 +132,7 @@ pub struct Cluster {
     writers: Option<Writers>,
     /// `None` unless somebody wants to see it.
     diagram: Option<Diagram>,
+    atlas: Atlas,
     /// The one who calls the verbs.
     caller: Client,
     /// Every token with which a node was seen to act.
@@ -214,7 +217,7 @@ impl Cluster {
             let (nodes, checkers) = (&self.nodes, &mut self.checkers);
             let (history, tokens) = (&self.history, &mut self.tokens);
             let (diagram, always) = (&mut self.diagram, &mut self.always);
-            let mut wrong = None;
+            let (mut wrong, mut is_one_ending) = (None, false);
             let met = self.world.run_until_true(limit_ms.saturating_sub(now_ms), |world| {
                 let seen = see(nodes, world);
                 if let Some(diagram) = diagram {
@@ -224,10 +227,16 @@ impl Cluster {
                 wrong = look(&seen, nodes, checkers, history).err();
                 let mut demanded = always.iter_mut().map(|holds| holds(world));
                 wrong = wrong.take().or_else(|| demanded.find_map(Result::err));
-                wrong.is_some() || is_true(&seen, world)
+                is_one_ending = nodes.iter().any(Node::is_ending);
+                wrong.is_some() || is_one_ending || is_true(&seen, world)
             });
             if let Some(wrong) = wrong {
                 self.fail(&wrong);
+            }
+            if is_one_ending {
+                // What was waited for is asked again, without it and at the same instant.
+                self.nodes.iter().filter(|node| node.is_ending()).for_each(|n| n.end(&self.world));
+                continue;
             }
             if met {
                 return true;

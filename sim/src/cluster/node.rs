@@ -1,7 +1,7 @@
 //! One node on its machine: what boots there, and the handle it left for the scenario.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -28,6 +28,10 @@ pub(super) struct Left {
 pub(super) struct Node {
     pub(super) name: String,
     pub(super) machine: MachineId,
+    /// Its disk has given it a reason to end by itself.
+    may_end: Cell<bool>,
+    /// Why it did, until its next start.
+    ended: RefCell<Option<String>>,
     left: Rc<RefCell<Left>>,
 }
 
@@ -48,7 +52,7 @@ impl Node {
         let machine = world.machine(&name, address, move |env| {
             Box::pin(boot(env, at, made.clone(), leaves.clone()))
         });
-        Node { name, machine, left }
+        Node { name, machine, may_end: Cell::new(false), ended: RefCell::default(), left }
     }
 
     /// Declares a machine with other software.
@@ -66,7 +70,7 @@ impl Node {
                 leaves.borrow_mut().software = Some(handle);
             })
         });
-        Node { name, machine, left }
+        Node { name, machine, may_end: Cell::new(false), ended: RefCell::default(), left }
     }
 
     pub(super) fn software_handle(&self) -> Option<Rc<dyn Any>> {
@@ -76,7 +80,30 @@ impl Node {
     /// Starts the machine's process, without power and before.
     pub(super) fn start(&self, world: &World) {
         self.forget();
+        self.ended.take();
         world.start(self.machine);
+    }
+
+    pub(super) fn set_may_end(&self, may_end: bool) {
+        self.may_end.set(may_end);
+    }
+
+    /// Whether it has ended by itself and had a reason to, but its process is still there.
+    pub(super) fn is_ending(&self) -> bool {
+        self.may_end.get() && self.left.borrow().failed.is_some()
+    }
+
+    /// Its program ends, as the real one does after such a failure.
+    pub(super) fn end(&self, world: &World) {
+        let reason = self.left.borrow().failed.clone();
+        world.note(self.machine, &format!("ended by itself: {}", reason.as_deref().unwrap_or("?")));
+        world.crash(self.machine);
+        self.forget();
+        *self.ended.borrow_mut() = reason;
+    }
+
+    pub(super) fn ended(&self) -> Option<String> {
+        self.ended.borrow().clone()
     }
 
     /// Lets go of the handle of a process that has ended.
@@ -93,8 +120,11 @@ impl Node {
         self.left.borrow().handle.as_ref().map(|(handle, _)| handle.clone())
     }
 
-    /// Why the node could not go on, if it said so.
+    /// Why the node could not go on, if it said so and had no reason to.
     pub(super) fn failed(&self) -> Option<String> {
+        if self.may_end.get() {
+            return None;
+        }
         self.left.borrow().failed.clone()
     }
 

@@ -94,6 +94,7 @@ impl Setup {
             Some(links) => world.set_links(links),
             None => make_weather(&world, &nodes, &choices),
         }
+        world.remember_usual();
         for node in &nodes {
             node.start(&world);
         }
@@ -110,6 +111,7 @@ impl Setup {
             ledger: Ledger::default(),
             books: Default::default(),
             writers: None,
+            atlas: Default::default(),
             tokens: Default::default(),
         };
         if self.software.is_none() {

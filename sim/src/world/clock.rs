@@ -74,6 +74,10 @@ impl MachineClock {
         self.drift_ppm.store(drift_ppm, Relaxed);
     }
 
+    pub(super) fn drift_ppm(&self) -> i64 {
+        self.drift_ppm.load(Relaxed)
+    }
+
     /// The wall clock shows the world's time, and this much more.
     pub(super) fn set_wall_offset_ms(&self, offset_ms: i64) {
         self.rebase();

@@ -94,6 +94,7 @@ impl Kernel {
             poll_cost_us: 0,
             rests_until_us: 0,
             sends: Sends::new(&self.choices, index),
+            usual: (0, disk.faults().latency_ms),
             arrived: Default::default(),
             port_clock: clock.clone(),
             clock,

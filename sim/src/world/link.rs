@@ -93,6 +93,8 @@ pub(super) struct Flap {
 #[derive(Clone, Debug)]
 pub(super) struct Link {
     pub(super) settings: LinkSettings,
+    /// How it behaves without faults.
+    pub(super) usual: LinkSettings,
     pub(super) is_cut: bool,
     pub(super) flap: Option<Flap>,
     pub(super) drops_datagrams: bool,
@@ -116,8 +118,9 @@ impl Link {
             corrupt_byte: site("corrupt_byte"),
             corrupt_mask: site("corrupt_mask"),
         };
-        let (settings, is_cut, flap, drops_datagrams) = Default::default();
-        Link { settings, is_cut, flap, drops_datagrams, lots: Rc::new(lots) }
+        let (settings, usual) = Default::default();
+        let (is_cut, flap, drops_datagrams) = Default::default();
+        Link { settings, usual, is_cut, flap, drops_datagrams, lots: Rc::new(lots) }
     }
 
     /// Ends what keeps packets from passing; how it behaves while it is whole stays.

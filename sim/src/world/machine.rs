@@ -144,6 +144,10 @@ impl Sends {
         }
     }
 
+    pub(super) fn forget_plan(&mut self) {
+        self.plan = None;
+    }
+
     /// The machine's process has ended: a plan was for it.
     pub(super) fn end_boot(&mut self) {
         (self.plan, self.struck) = (None, None);
@@ -164,6 +168,8 @@ pub(super) struct Machine {
     pub(super) poll_cost_us: u64,
     pub(super) rests_until_us: u64,
     pub(super) sends: Sends,
+    /// Without faults: the drift of its clocks in ppm, and the latency of its disk in ms.
+    pub(super) usual: (i64, (u64, u64)),
     /// What arrived while the machine was suspended.
     pub(super) arrived: VecDeque<Packet>,
     pub(super) clock: Arc<MachineClock>,

@@ -36,6 +36,20 @@ pub(in super::super) struct DiskFaults {
     pub(in super::super) stalls: (f64, u64),
 }
 
+impl DiskFaults {
+    fn none(latency_ms: (u64, u64)) -> DiskFaults {
+        DiskFaults {
+            is_full: false,
+            capacity_bytes: None,
+            syncs_fail: false,
+            failing_sync: None,
+            syncs_lie: false,
+            latency_ms,
+            stalls: (0.0, 0),
+        }
+    }
+}
+
 /// What an order to make something durable comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SyncOutcome {
@@ -78,15 +92,6 @@ fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl DiskState {
     pub(in super::super) fn new(machine: usize, choices: &Choices) -> DiskState {
-        let faults = DiskFaults {
-            is_full: false,
-            capacity_bytes: None,
-            syncs_fail: false,
-            failing_sync: None,
-            syncs_lie: false,
-            latency_ms: (0, 1),
-            stalls: (0.0, 0),
-        };
         DiskState {
             machine,
             boot: AtomicU64::new(0),
@@ -95,7 +100,7 @@ impl DiskState {
             handles_count: AtomicUsize::new(0),
             plan: Mutex::default(),
             struck: Mutex::default(),
-            faults: Mutex::new(faults),
+            faults: Mutex::new(DiskFaults::none((0, 1))),
             choices: choices.clone(),
             seeds: choices.site("disk.seed", number(machine)),
             takes_effect: choices.site("disk.struck_takes_effect", number(machine)),
@@ -113,6 +118,13 @@ impl DiskState {
 
     pub(in super::super) fn change_faults(&self, change: impl FnOnce(&mut DiskFaults)) {
         change(&mut lock(&self.faults));
+    }
+
+    /// Nothing is wrong any more. Says whether the disk lied: then it still has to do what it said.
+    pub(in super::super) fn calm(&self, latency_ms: (u64, u64)) -> bool {
+        *lock(&self.plan) = None;
+        let before = std::mem::replace(&mut *lock(&self.faults), DiskFaults::none(latency_ms));
+        before.syncs_lie
     }
 
     /// The `k`-th operation from here on meets this strike; the next one is 1.

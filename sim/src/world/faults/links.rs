@@ -69,7 +69,18 @@ impl World {
         self.each_link(&[from], &[to], |link| link.settings = settings);
     }
 
-    fn each_link(&self, from: &[MachineId], to: &[MachineId], act: impl Fn(&mut Link)) {
+    /// Changes how every direction from one group to the other behaves, `what` saying how.
+    pub fn change_links(
+        &self,
+        (from, to): (&[MachineId], &[MachineId]),
+        what: &str,
+        change: impl Fn(&mut LinkSettings),
+    ) {
+        self.links_event(what, from, to);
+        self.each_link(from, to, |link| change(&mut link.settings));
+    }
+
+    pub(super) fn each_link(&self, from: &[MachineId], to: &[MachineId], act: impl Fn(&mut Link)) {
         let mut kernel = self.kernel.borrow_mut();
         for from in from {
             for to in to {

@@ -2,8 +2,9 @@
 //!
 //! Every verb leaves an event, so that a trace tells the whole story.
 //!
-//! Read next: `links.rs`, `disks.rs`, `clocks.rs`; `../stop.rs` for what a crash does.
+//! Read next: `links.rs`, `disks.rs`, `clocks.rs`, `calm.rs`; `../stop.rs` for what a crash does.
 
+mod calm;
 mod clocks;
 mod disks;
 mod links;
