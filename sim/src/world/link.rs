@@ -129,7 +129,7 @@ impl Link {
     }
 
     fn is_cut_at(&self, now_us: u64) -> bool {
-        let is_down = |flap: Flap| (now_us - flap.since_us) / flap.period_us % 2 == 0;
+        let is_down = |flap: Flap| ((now_us - flap.since_us) / flap.period_us).is_multiple_of(2);
         self.is_cut || self.flap.is_some_and(is_down)
     }
 
