@@ -140,7 +140,7 @@ impl Sweep {
     }
 
     /// Prints one failure and leaves its choice file. Of failures of one kind the first is made
-    /// smaller.
+    /// smaller. Meanwhile the other threads finish what they tell, and wait.
     fn report(&self, scenario: Scenario, ended: &Ended, kinds: &mut BTreeSet<(usize, String)>) {
         let Ended { at, choices, told, .. } = ended;
         let file = scenario.choice_file(choices, told);
