@@ -29,6 +29,23 @@ pub fn run_isolated<T: Send + 'static>(simulation: impl FnOnce() -> T + Send + '
     }
 }
 
+/// Tells a story for `k` = 1, 2, ..., each on a fresh thread, until one ends before what is planned
+/// for its `k`-th operation has struck; returns how many were struck. So a short story is struck at
+/// every operation it has, and not at those that a seed happens to meet.
+///
+/// `story` returns whether it was struck. Panics if one is still struck at `k_max`: a sweep that
+/// stops in the middle of its story proves less than it says.
+pub fn strike_everywhere(k_max: u64, story: impl Fn(u64) -> bool + Send + Sync + 'static) -> u64 {
+    let story = std::sync::Arc::new(story);
+    for k in 1..=k_max {
+        let told = story.clone();
+        if !run_isolated(move || told(k)) {
+            return k - 1;
+        }
+    }
+    panic!("the story has more than {k_max} operations; make it shorter")
+}
+
 /// From here on, in the whole process, a panic on a machine is noted for its kernel to find.
 pub(super) fn watch_panics() {
     static ONCE: Once = Once::new();

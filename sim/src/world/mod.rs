@@ -33,7 +33,7 @@ mod watchdog;
 mod tests;
 
 pub use disk::Strike;
-pub use isolated::run_isolated;
+pub use isolated::{run_isolated, strike_everywhere};
 pub use link::LinkSettings;
 pub use machine::{Condition, Freeze};
 pub use recording::{Fate, Mark, Message, Recording};

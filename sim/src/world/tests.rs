@@ -1,11 +1,15 @@
 //! What the simulated world promises to those who build on it, one behaviour per test.
 //!
-//! Read next: `tests/network.rs`, `tests/disk.rs`, `tests/machines.rs`, `tests/determinism.rs`.
+//! Read next: `tests/network.rs`, `tests/disk.rs`, `tests/machines.rs`, `tests/determinism.rs` for
+//! what works; `tests/sick_disks.rs`, `tests/bad_links.rs`, `tests/strikes.rs` for what does not.
 
+mod bad_links;
 mod determinism;
 mod disk;
 mod machines;
 mod network;
+mod sick_disks;
+mod strikes;
 
 use std::cell::RefCell;
 use std::future::Future;

@@ -57,13 +57,16 @@ impl Atlas {
         Ok(())
     }
 
-    /// The disk lies no longer. Says whether it is good again.
-    pub(super) fn note_honest(&mut self, at: usize, has_forgotten: bool) -> bool {
+    /// The disk lies no longer.
+    pub(super) fn note_honest(&mut self, at: usize, has_forgotten: bool) {
         match self.spoiled.get(&at) {
             Some(Spoiled::Lying) if !has_forgotten => drop(self.spoiled.remove(&at)),
-            Some(_) | None => {}
+            Some(Spoiled::Lying | Spoiled::Rotten | Spoiled::Wiped) | None => {}
         }
-        !self.spoiled.contains_key(&at)
+    }
+
+    pub(super) fn is_spoiled(&self, at: usize) -> bool {
+        self.spoiled.contains_key(&at)
     }
 }
 
@@ -77,9 +80,13 @@ mod tests {
         assert_eq!(atlas.spoil(0, 3, Spoiled::Lying), Ok(()));
         assert_eq!(atlas.spoil(0, 3, Spoiled::Lying), Ok(()), "it is one disk");
         assert!(atlas.spoil(1, 3, Spoiled::Rotten).is_err(), "two of three");
-        assert!(atlas.note_honest(0, false));
+        atlas.note_honest(0, true);
+        assert!(atlas.is_spoiled(0), "it has forgotten something");
+        atlas.note_honest(0, false);
+        assert!(!atlas.is_spoiled(0));
         assert_eq!(atlas.spoil(1, 3, Spoiled::Rotten), Ok(()));
-        assert!(!atlas.note_honest(1, false), "it is still rotten");
+        atlas.note_honest(1, false);
+        assert!(atlas.is_spoiled(1), "it is still rotten");
         assert!(atlas.spoil(0, 2, Spoiled::Wiped).is_err(), "half of two");
         atlas.spare_nothing();
         assert_eq!(atlas.spoil(0, 3, Spoiled::Wiped), Ok(()));

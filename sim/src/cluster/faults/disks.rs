@@ -126,10 +126,9 @@ impl Cluster {
         }
     }
 
-    /// The disk is as good as it was; a node on a good one has no reason to end any more, unless
-    /// it is about to.
+    /// The disk lies no longer; what it lost before stays lost.
     pub(super) fn note_honest(&mut self, at: usize) {
         let has_forgotten = self.world.has_forgotten(self.nodes[at].machine);
-        let _is_good = self.atlas.note_honest(at, has_forgotten);
+        self.atlas.note_honest(at, has_forgotten);
     }
 }

@@ -10,6 +10,8 @@ mod atlas;
 mod disks;
 mod links;
 mod machines;
+#[cfg(test)]
+mod tests;
 
 pub(super) use atlas::Atlas;
 pub use disks::Rot;
@@ -42,7 +44,7 @@ impl Cluster {
     /// Starts nodes that do not run. Panics if one runs.
     pub fn restart(&mut self, names: &[&str]) {
         for at in self.places(names) {
-            self.nodes[at].start(&self.world);
+            self.start(at);
         }
     }
 
@@ -77,11 +79,19 @@ impl Cluster {
 
     /// Starts every node that is down.
     pub fn restart_all(&mut self) {
-        for node in &self.nodes {
-            if !self.world.is_running(node.machine) {
-                node.start(&self.world);
+        for at in 0..self.nodes.len() {
+            if !self.world.is_running(self.nodes[at].machine) {
+                self.start(at);
             }
         }
+    }
+
+    /// A node that starts on a good disk has no reason to end by itself any more.
+    fn start(&self, at: usize) {
+        let node = &self.nodes[at];
+        let has_reason = self.atlas.is_spoiled(at) || self.world.is_disk_sick(node.machine);
+        node.set_may_end(has_reason);
+        node.start(&self.world);
     }
 
     /// Why the node has ended by itself, which only a sick disk allows; `None` since its next start.

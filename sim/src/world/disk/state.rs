@@ -120,6 +120,14 @@ impl DiskState {
         change(&mut lock(&self.faults));
     }
 
+    pub(in super::super) fn is_sick(&self) -> bool {
+        let DiskFaults { is_full, capacity_bytes, syncs_fail, failing_sync, syncs_lie, .. } =
+            self.faults();
+        let syncs_count = self.syncs_count.load(Relaxed);
+        let will_fail = failing_sync.is_some_and(|number| number > syncs_count);
+        is_full || capacity_bytes.is_some() || syncs_fail || will_fail || syncs_lie
+    }
+
     /// Nothing is wrong any more. Says whether the disk lied: then it still has to do what it said.
     pub(in super::super) fn calm(&self, latency_ms: (u64, u64)) -> bool {
         *lock(&self.plan) = None;

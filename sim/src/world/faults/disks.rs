@@ -106,6 +106,11 @@ impl World {
         });
     }
 
+    /// Whether the disk fails its machine: it is full or has a limit, or its syncs fail or lie.
+    pub fn is_disk_sick(&self, id: MachineId) -> bool {
+        self.kernel.borrow().machines[id.0].disk.is_sick()
+    }
+
     /// Whether the disk has lost power while its syncs lied: it may have forgotten what its machine
     /// counts on. A wiped disk has not: nobody counts on it.
     pub fn has_forgotten(&self, id: MachineId) -> bool {
