@@ -224,10 +224,10 @@ impl Cluster {
                     diagram.look(nodes, &seen, world);
                 }
                 tokens.extend(seen.iter().filter(|n| n.may_act).filter_map(|n| n.leadership.token));
-                wrong = look(&seen, nodes, checkers, history).err();
+                wrong = look(&seen, (nodes, world), checkers, history).err();
                 let mut demanded = always.iter_mut().map(|holds| holds(world));
                 wrong = wrong.take().or_else(|| demanded.find_map(Result::err));
-                is_one_ending = nodes.iter().any(Node::is_ending);
+                is_one_ending = nodes.iter().any(|node| node.is_ending(world));
                 wrong.is_some() || is_one_ending || is_true(&seen, world)
             });
             if let Some(wrong) = wrong {
@@ -235,7 +235,8 @@ impl Cluster {
             }
             if is_one_ending {
                 // What was waited for is asked again, without it and at the same instant.
-                self.nodes.iter().filter(|node| node.is_ending()).for_each(|n| n.end(&self.world));
+                let ending = self.nodes.iter().filter(|node| node.is_ending(&self.world));
+                ending.for_each(|node| node.end(&self.world));
                 continue;
             }
             if met {
@@ -304,12 +305,12 @@ fn see(nodes: &[Node], world: &World) -> Vec<Seen> {
 /// The first thing that is wrong with what is seen.
 fn look(
     seen: &[Seen],
-    nodes: &[Node],
+    (nodes, world): (&[Node], &World),
     checkers: &mut [Box<dyn Checker>],
     history: &History,
 ) -> Result<(), String> {
     for node in nodes {
-        if let Some(reason) = node.failed() {
+        if let Some(reason) = node.failed(world) {
             return Err(format!("{} ended by itself: {reason}", node.name));
         }
     }

@@ -89,8 +89,8 @@ impl Node {
     }
 
     /// Whether it has ended by itself and had a reason to, but its process is still there.
-    pub(super) fn is_ending(&self) -> bool {
-        self.may_end.get() && self.left.borrow().failed.is_some()
+    pub(super) fn is_ending(&self, world: &World) -> bool {
+        self.may_end.get() && world.is_running(self.machine) && self.left.borrow().failed.is_some()
     }
 
     /// Its program ends, as the real one does after such a failure.
@@ -120,9 +120,10 @@ impl Node {
         self.left.borrow().handle.as_ref().map(|(handle, _)| handle.clone())
     }
 
-    /// Why the node could not go on, if it said so and had no reason to.
-    pub(super) fn failed(&self) -> Option<String> {
-        if self.may_end.get() {
+    /// Why the node could not go on, if it said so and had no reason to. One that was struck may
+    /// say so with its last breath.
+    pub(super) fn failed(&self, world: &World) -> Option<String> {
+        if self.may_end.get() || !world.is_running(self.machine) {
             return None;
         }
         self.left.borrow().failed.clone()

@@ -223,3 +223,18 @@ fn a_rotten_byte_is_noticed_or_harmless() {
     }
     assert!(ended_count > 0, "of {seeds_count} rotten disks none was noticed");
 }
+
+#[test]
+fn a_process_that_dies_in_a_disk_operation_is_no_node_that_ended_by_itself() {
+    run_isolated(|| {
+        // With this seed the node hears of its last operation before its process is gone.
+        let (mut cluster, leader, replicas) = busy(4_004);
+        cluster.cut_power_at_send(&leader, 13);
+        cluster.crash_at_send(&replicas[0], 22);
+        cluster.crash_at_disk_operation(&replicas[1], 9);
+        cluster.run_for_ms(3_000);
+        assert!(!cluster.is_running(&leader) && !cluster.is_running(&replicas[1]));
+        assert_eq!(cluster.ended(&replicas[1]), None);
+        ends_well(cluster);
+    });
+}
