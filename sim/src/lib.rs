@@ -57,13 +57,14 @@
 //! `sim/examples/own_software.rs` is an actor with a bug that only a power cut shows, and
 //! `sim/examples/counter.rs` a replicated state machine of one's own.
 //!
-//! Read next: [`scenarios`], [`cluster`], [`checkers`], [`choices`], [`shrink`], then [`world`]
-//! below them.
+//! Read next: [`scenarios`], [`plan`], [`cluster`], [`checkers`], [`choices`], [`shrink`], then
+//! [`world`] below them.
 
 pub mod checkers;
 pub mod choices;
 pub mod cluster;
 pub mod past;
+pub mod plan;
 pub mod scenarios;
 pub mod shrink;
 pub mod world;

@@ -1,20 +1,79 @@
 //! Changing who belongs to the cluster, as an operator would through the leader.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use quorate_core::NodeHandle;
 use quorate_core::error::MembershipError;
 use quorate_core::ids::NodeId;
 use quorate_core::membership::{ChangeMembers, Role};
+use quorate_core::status::Status;
 
 use super::ask::Asked;
 use super::setup::member;
 use super::{Cluster, DEFAULT_BOUND_MS};
 
+/// A change of the members that somebody has asked for.
+pub struct Changing(Asked<Result<Vec<NodeId>, MembershipError>>);
+
+impl Changing {
+    /// Whether it is answered, or the node that was asked is gone.
+    pub fn is_over(&self) -> bool {
+        self.0.is_over()
+    }
+
+    /// The ids it was about, if it was answered and is complete.
+    pub fn done(&self) -> Option<Vec<NodeId>> {
+        self.0.answer()?.ok()
+    }
+}
+
+/// Who belongs to the cluster, as one node knows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Roster {
+    /// Id by name, of every member.
+    pub ids: BTreeMap<String, NodeId>,
+    /// Names of those that vote.
+    pub voters: BTreeSet<String>,
+}
+
 impl Cluster {
-    /// A node that waits for it becomes a learner; returns its id once it has caught up.
-    pub fn add_member(&mut self, name: &str) -> NodeId {
+    /// The addition of a node that waits for it.
+    pub fn addition(&self, name: &str) -> ChangeMembers {
         let number = u8::try_from(self.place(name) + 1).expect("a cluster has few nodes");
         let settings = member(number);
         let (public_key, becomes, zone) = (None, Role::Full, None);
-        let added = self.change_members(ChangeMembers::Add { settings, public_key, becomes, zone });
+        ChangeMembers::Add { settings, public_key, becomes, zone }
+    }
+
+    /// Asks one node for a change and waits for nothing.
+    pub fn begin_change(&mut self, via: &str, change: ChangeMembers) -> Changing {
+        let node = &self.nodes[self.place(via)];
+        let ask = |node: NodeHandle| async move { node.change_members(change).await };
+        Changing(Asked::ask(&self.world, node, ask))
+    }
+
+    /// Who belongs to the cluster, as its leader knows it; waits for one that leads without a
+    /// change of the voters under way.
+    pub fn roster(&mut self) -> Roster {
+        let end_ms = self.world.now_ms() + DEFAULT_BOUND_MS;
+        while self.world.now_ms() < end_ms {
+            let at = self.leader_place();
+            let ask = |node: NodeHandle| async move { node.status().await };
+            let asked = Asked::ask(&self.world, &self.nodes[at], ask);
+            if let Some(Some(status)) = self.wait_for(&asked, 1_000)
+                && status.acting
+                && !status.is_joint
+            {
+                return roster_of(&status);
+            }
+            self.run_for_ms(50);
+        }
+        self.fail("no leader says who the members are, or a change of them has no end")
+    }
+
+    /// A node that waits for it becomes a learner; returns its id once it has caught up.
+    pub fn add_member(&mut self, name: &str) -> NodeId {
+        let added = self.change_members(self.addition(name));
         *added.first().expect("an addition is about one member")
     }
 
@@ -65,4 +124,11 @@ impl Cluster {
             }
         }
     }
+}
+
+fn roster_of(status: &Status) -> Roster {
+    let ids = status.members.iter().map(|member| (member.name.clone(), member.id)).collect();
+    let votes = |id: &NodeId| status.voters.contains(id);
+    let voters = status.members.iter().filter(|member| votes(&member.id));
+    Roster { ids, voters: voters.map(|member| member.name.clone()).collect() }
 }

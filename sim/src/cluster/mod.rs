@@ -13,6 +13,7 @@ mod ask;
 mod books;
 mod deeds;
 mod diagram;
+mod excused;
 mod faults;
 mod members;
 mod node;
@@ -28,6 +29,7 @@ mod workload;
 mod tests;
 
 pub use deeds::Deed;
+pub use members::{Changing, Roster};
 pub use objects::Objects;
 pub use setup::{Setup, StateMachines};
 pub use software::address;
@@ -43,11 +45,13 @@ use quorate_core::ids::{FencingToken, LogIndex, RequestId};
 
 use crate::checkers::{Checker, History, Ledger, Seen};
 use crate::choices::{Choices, Dice};
+use crate::plan::Coverage;
 use crate::world::{MachineId, World};
 use ask::Asked;
 use books::Books;
 use diagram::Diagram;
 pub(crate) use diagram::keep_diagram;
+use excused::{Excused, see};
 use faults::Atlas;
 pub use faults::Rot;
 use node::Node;
@@ -89,6 +93,8 @@ pub struct Report {
     pub unknown_count: u64,
     /// How many nodes were seen to act, each time with another token.
     pub tokens_count: u64,
+    /// What struck of the run's fault plan, and what of it changed something.
+    pub coverage: Coverage,
 }
 
 /// What a client leaves to chance, at sites of its own: one more or less leaves the others alone.
@@ -137,6 +143,8 @@ pub struct Cluster {
     caller: Client,
     /// Every token with which a node was seen to act.
     tokens: BTreeSet<FencingToken>,
+    excused: Excused,
+    coverage: Coverage,
 }
 
 impl Cluster {
@@ -181,6 +189,17 @@ impl Cluster {
         &self.ledger
     }
 
+    /// Notes what a fault of the plan has done. It becomes part of the report.
+    pub(crate) fn note_faults(&mut self, note: impl FnOnce(&mut Coverage)) {
+        note(&mut self.coverage);
+    }
+
+    /// The place of the node that may act, as far as the checkers count it.
+    pub(crate) fn acting(&self) -> Option<usize> {
+        let seen = see(&self.nodes, &self.world, &self.excused, &self.tokens);
+        seen.iter().find(|node| node.may_act).map(|node| node.at)
+    }
+
     fn place(&self, name: &str) -> usize {
         let found = self.nodes.iter().position(|node| node.name == name);
         found.unwrap_or_else(|| panic!("the cluster has no node {name}"))
@@ -217,9 +236,10 @@ impl Cluster {
             let (nodes, checkers) = (&self.nodes, &mut self.checkers);
             let (history, tokens) = (&self.history, &mut self.tokens);
             let (diagram, always) = (&mut self.diagram, &mut self.always);
+            let excused = &self.excused;
             let (mut wrong, mut is_one_ending) = (None, false);
             let met = self.world.run_until_true(limit_ms.saturating_sub(now_ms), |world| {
-                let seen = see(nodes, world);
+                let seen = see(nodes, world, excused, tokens);
                 if let Some(diagram) = diagram {
                     diagram.look(nodes, &seen, world);
                 }
@@ -295,11 +315,6 @@ pub(crate) fn again(scenario: Option<&str>, choices: &Choices) -> String {
         0 => again,
         count => format!("{again}, with {count} edited choices"),
     }
-}
-
-/// All running nodes at this instant.
-fn see(nodes: &[Node], world: &World) -> Vec<Seen> {
-    nodes.iter().enumerate().filter_map(|(at, node)| node.see(at, world)).collect()
 }
 
 /// The first thing that is wrong with what is seen.

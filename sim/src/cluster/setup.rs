@@ -112,6 +112,8 @@ impl Setup {
             books: Default::default(),
             writers: None,
             atlas: Default::default(),
+            excused: Default::default(),
+            coverage: Default::default(),
             tokens: Default::default(),
         };
         if self.software.is_none() {

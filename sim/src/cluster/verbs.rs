@@ -63,7 +63,8 @@ pub struct Write<'a> {
     cluster: &'a mut Cluster,
     name: String,
     value: String,
-    via: Option<usize>,
+    /// Who is asked, in turns; whoever runs if this is empty.
+    via: Vec<usize>,
 }
 
 /// A read that waits for what it must see.
@@ -77,7 +78,7 @@ pub struct Read<'a> {
 impl Cluster {
     /// A client writes, at any node that runs.
     pub fn write(&mut self, name: &str, value: &str) -> Write<'_> {
-        Write { cluster: self, name: name.to_owned(), value: value.to_owned(), via: None }
+        Write { cluster: self, name: name.to_owned(), value: value.to_owned(), via: Vec::new() }
     }
 
     /// A client reads, linearizably, at any node that runs.
@@ -177,14 +178,20 @@ impl Cluster {
             refused_count: self.ledger.refused_count,
             unknown_count: self.ledger.unknown_count,
             tokens_count: self.tokens.len() as u64,
+            coverage: self.coverage,
         }
     }
 }
 
 impl<'a> Write<'a> {
     /// Sends it to this node and no other.
-    pub fn via(mut self, name: &str) -> Self {
-        self.via = Some(self.cluster.place(name));
+    pub fn via(self, name: &str) -> Self {
+        self.via_any_of(&[name])
+    }
+
+    /// Sends it to these nodes in turns, and to no other.
+    pub fn via_any_of(mut self, names: &[&str]) -> Self {
+        self.via = self.cluster.places(names);
         self
     }
 
@@ -195,9 +202,10 @@ impl<'a> Write<'a> {
         let end_ms = start_ms + ms;
         let id = cluster.caller.request_id();
         let mut last = "no node runs".to_owned();
+        let mut turns = via.iter().copied().cycle();
         while cluster.world.now_ms() < end_ms {
             let left_ms = end_ms - cluster.world.now_ms();
-            let Some(at) = via.or_else(|| cluster.any_up(&cluster.caller)) else {
+            let Some(at) = turns.next().or_else(|| cluster.any_up(&cluster.caller)) else {
                 cluster.run_for_ms(PAUSE_MS.min(left_ms));
                 continue;
             };
@@ -243,7 +251,7 @@ impl<'a> Write<'a> {
     /// Sends it once and waits. Ends the run if no node runs.
     fn attempt(self, ms: u64) -> Attempt<'a> {
         let Write { cluster, name, value, via } = self;
-        let Some(at) = via.or_else(|| cluster.any_up(&cluster.caller)) else {
+        let Some(at) = via.first().copied().or_else(|| cluster.any_up(&cluster.caller)) else {
             cluster.fail("no node runs that could be asked to write");
         };
         let start_ms = cluster.world.now_ms();

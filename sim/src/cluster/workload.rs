@@ -8,6 +8,8 @@
 //!
 //! Read next: `deeds.rs` for what they do, `books.rs` for what is noted.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use bytes::Bytes;
 use quorate_core::error::{ReadError, WriteError};
 use quorate_core::history::Outcome;
@@ -19,6 +21,7 @@ use super::books::Known;
 use super::deeds::{Deed, Doer, Next, What};
 use super::{Client, Cluster, Request};
 use crate::checkers::Span;
+use crate::choices::pair;
 
 /// Pause before a client asks again what it has no answer to.
 const AGAIN_MS: u64 = 40;
@@ -124,7 +127,14 @@ pub(super) struct Writers {
     clients: Vec<Client>,
     doers: Vec<Doer>,
     doing: Vec<Doing>,
+    /// Of which burst each is, if of any.
+    bursts: Vec<Option<u64>>,
+    ended: BTreeSet<u64>,
+    acknowledged_counts: BTreeMap<u64, u64>,
 }
+
+/// Pause of a client of a burst.
+const BURST_PAUSE_MS: u64 = 1;
 
 impl Cluster {
     /// From here on clients ask, until [`Cluster::stop_writers`].
@@ -139,7 +149,33 @@ impl Cluster {
             clients: numbers.clone().map(|number| Client::new(&self.choices, number)).collect(),
             doers: numbers.clone().zip(deeds).map(|(at, deed)| Doer::new(*deed, at)).collect(),
             doing: numbers.map(|at| Doing::Resting { until_ms: now_ms + (at - 1) * 7 }).collect(),
+            bursts: vec![None; workload.writers_count],
+            ended: BTreeSet::new(),
+            acknowledged_counts: BTreeMap::new(),
         });
+    }
+
+    /// So many more clients join the workload, whose choices are at instances of this number; they
+    /// write registers and hardly pause. Without a workload nothing happens.
+    pub fn start_burst(&mut self, burst: u64, clients_count: u64) {
+        let now_ms = self.world.now_ms();
+        if let Some(writers) = &mut self.writers {
+            for number in 1..=clients_count {
+                let instance = pair(burst, number);
+                writers.clients.push(Client::new(&self.choices, instance));
+                writers.doers.push(Doer::new(Deed::Registers, instance));
+                writers.doing.push(Doing::Resting { until_ms: now_ms });
+                writers.bursts.push(Some(burst));
+            }
+        }
+    }
+
+    /// The clients of a burst leave, each after its outcome. Returns how many of its writes were
+    /// acknowledged so far.
+    pub fn end_burst(&mut self, burst: u64) -> u64 {
+        let Some(writers) = &mut self.writers else { return 0 };
+        writers.ended.insert(burst);
+        writers.acknowledged_counts.get(&burst).copied().unwrap_or(0)
     }
 
     /// The clients ask no more; waits for the outcome of what is under way.
@@ -172,11 +208,12 @@ impl Cluster {
         let mut writers = self.writers.take()?;
         let mut next_ms = now_ms + super::SLICE_MS;
         for at in 0..writers.doing.len() {
-            let resting = Doing::Resting { until_ms: now_ms + writers.workload.pause_ms };
+            let resting = Doing::Resting { until_ms: now_ms + writers.pause_ms(at) };
             let doing = match std::mem::replace(&mut writers.doing[at], resting) {
                 Doing::Asking(sent) if sent.asked.is_over() => {
                     self.take_in(&mut writers, at, sent, now_ms)
                 }
+                Doing::Resting { .. } if writers.has_left(at) => continue,
                 Doing::Resting { until_ms } if until_ms <= now_ms => {
                     self.begin(&mut writers, at, now_ms)
                 }
@@ -215,7 +252,7 @@ impl Cluster {
         match is_over {
             Some(known) => {
                 self.note(writers, at, &sent, &known);
-                Doing::Resting { until_ms: now_ms + writers.workload.pause_ms }
+                Doing::Resting { until_ms: now_ms + writers.pause_ms(at) }
             }
             None => {
                 sent.is_unknown = true;
@@ -225,7 +262,7 @@ impl Cluster {
     }
 
     fn begin(&mut self, writers: &mut Writers, at: usize, now_ms: u64) -> Doing {
-        let rests = Doing::Resting { until_ms: now_ms + writers.workload.pause_ms };
+        let rests = Doing::Resting { until_ms: now_ms + writers.pause_ms(at) };
         let client = writers.clients[at].clone();
         let Some(node) = self.any_up(&client) else {
             return Doing::Resting { until_ms: now_ms + 5 };
@@ -279,6 +316,9 @@ impl Cluster {
             What::Put { name, value } => {
                 if known.outcome() == Outcome::Acknowledged {
                     writers.last_acknowledged = Some(name.clone());
+                    if let Some(burst) = writers.bursts[at] {
+                        *writers.acknowledged_counts.entry(burst).or_default() += 1;
+                    }
                 }
                 self.note_put(&request(name, value), known);
             }
@@ -308,5 +348,15 @@ impl Writers {
             count => format!("w{:06}", number % count),
         };
         What::Put { name, value: format!("v{number}") }
+    }
+}
+
+impl Writers {
+    fn pause_ms(&self, at: usize) -> u64 {
+        self.bursts[at].map_or(self.workload.pause_ms, |_| BURST_PAUSE_MS)
+    }
+
+    fn has_left(&self, at: usize) -> bool {
+        self.bursts[at].is_some_and(|burst| self.ended.contains(&burst))
     }
 }

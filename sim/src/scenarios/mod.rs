@@ -6,6 +6,7 @@
 //! Read next: any of them, then `cluster/` for the words they are told in.
 
 mod growth;
+mod half_outage;
 mod half_partition;
 mod leader_crash;
 mod members_change;
@@ -41,16 +42,22 @@ pub struct Kept {
 }
 
 /// Every scenario.
-pub const ALL: [Scenario; 6] = [
+pub const ALL: [Scenario; 12] = [
     Scenario { name: "leader_crash", tell: leader_crash::the_leader_crashes_and_comes_back },
     Scenario { name: "half_partition", tell: half_partition::half_of_the_cluster_is_cut_off },
+    Scenario { name: "half_outage", tell: half_outage::half_of_the_cluster_goes_down },
     Scenario { name: "growth", tell: growth::the_first_node_freezes_while_the_cluster_grows },
     Scenario { name: "members_change", tell: members_change::two_members_join_and_one_leaves },
     Scenario {
         name: "power_cut_in_commit",
         tell: power_cut_in_commit::the_power_fails_in_the_middle_of_a_commit,
     },
+    Scenario { name: "power_cut_everywhere", tell: storm::the_power_fails_everywhere },
     Scenario { name: "storm", tell: storm::a_storm_of_every_fault_passes },
+    Scenario { name: "storm_of_disks", tell: storm::a_storm_of_disks_passes },
+    Scenario { name: "storm_of_links", tell: storm::a_storm_of_links_passes },
+    Scenario { name: "storm_of_clocks", tell: storm::a_storm_of_clocks_passes },
+    Scenario { name: "change_in_a_storm", tell: storm::the_members_change_in_a_storm },
 ];
 
 /// The scenario of that name.

@@ -21,6 +21,7 @@ mod isolated;
 mod kernel;
 mod lane;
 mod link;
+mod look;
 mod machine;
 mod net;
 mod notes;

@@ -44,6 +44,12 @@ impl Cluster {
         self.world.flap(&self.machines_of(&inside), &self.others_than(&inside), period_ms);
     }
 
+    /// Cuts every link between this node and all but these, both ways.
+    pub fn cut_off(&mut self, name: &str, but: &[&str]) {
+        let inside = self.places(but);
+        self.world.partition(&[self.machine(name)], &self.others_than(&inside));
+    }
+
     /// Ends every partition, and every flapping.
     pub fn heal(&mut self) {
         self.world.heal();

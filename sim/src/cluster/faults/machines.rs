@@ -23,6 +23,10 @@ impl Cluster {
     /// The machines stand still. Panics if one does already.
     pub fn freeze_as(&mut self, names: &[&str], how: Freeze) {
         for at in self.places(names) {
+            match how {
+                Freeze::MachineUnseen => self.hide_pause(at),
+                Freeze::Process | Freeze::Machine => {}
+            }
             self.world.freeze(self.nodes[at].machine, how);
         }
     }

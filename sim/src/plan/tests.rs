@@ -1,0 +1,54 @@
+//! The plan is drawn as its choices say, and a storm counts what it did.
+
+use super::*;
+use crate::choices::{Edits, Keep};
+
+const THEME: Theme = Theme {
+    name: "test",
+    founders: &[("three", 3), ("five", 5)],
+    waiting_count_max: 1,
+    kinds: &ALL,
+};
+
+#[test]
+fn every_kind_stands_at_its_own_place() {
+    for (place, (name, kind)) in ALL.iter().enumerate() {
+        assert_eq!((kind.place(), kind.name()), (place, *name));
+    }
+}
+
+#[test]
+fn a_gust_that_is_edited_leaves_the_others_as_they_were() {
+    let drawn = Plan::draw(&Choices::new(4, Edits::default(), Keep::Nothing), THEME);
+    let passes_by = Edits::default().with("test.gust.strikes", 5, 1, 0);
+    let another = passes_by.with("test.gust.fault", 6, 1, Kind::DiskFull.place() as u64);
+    let edited = Plan::draw(&Choices::new(4, another, Keep::Nothing), THEME);
+    let changed = |(one, other): &(&Gust, &Gust)| one != other;
+    let pairs = drawn.gusts.iter().zip(&edited.gusts);
+    let numbers: Vec<u64> = pairs.filter(changed).map(|(gust, _)| gust.number).collect();
+    assert_eq!(numbers, [5, 6]);
+    assert_eq!((drawn.gusts.len(), drawn.kinds), (edited.gusts.len(), edited.kinds));
+}
+
+#[test]
+fn no_run_is_without_faults_and_each_run_lacks_some() {
+    for seed in 1..=50 {
+        let plan = Plan::draw(&Choices::new(seed, Edits::default(), Keep::Nothing), THEME);
+        assert!((1..ALL.len()).contains(&plan.kinds.len()), "seed {seed}: {:?}", plan.kinds);
+    }
+}
+
+#[test]
+fn the_smallest_choices_are_the_simplest_plan() {
+    let mut smallest = Edits::default();
+    for site in ["nodes", "waiting", "always", "pause_ms_max", "lasts_ms_max", "gusts_count"] {
+        smallest = smallest.with(&format!("test.{site}"), 0, 1, 0);
+    }
+    for kind in 0..ALL.len() as u64 {
+        smallest = smallest.with("test.has", kind, 1, 0);
+    }
+    let plan = Plan::draw(&Choices::new(4, smallest, Keep::Nothing), THEME);
+    assert_eq!((plan.founders_count, plan.nodes_count), (3, 3));
+    assert_eq!(plan.kinds, [Kind::Crash]);
+    assert_eq!(plan.gusts.len(), 15);
+}
