@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 
 use super::members::Standing;
-use super::storm::{GRACE_MS, Holds, Storm};
+use super::storm::{Active, GRACE_MS, Holds, Storm};
 
 /// Within this time a core has a leader, and a client its answer.
 const CORE_BOUND_MS: u64 = 10_000;
@@ -19,6 +19,8 @@ const AGREEMENT_BOUND_MS: u64 = 30_000;
 impl Storm<'_> {
     /// Ends the storm: the core serves, then everybody.
     pub(super) fn calm(&mut self) {
+        // Whose change is answered is in doubt no more; nobody waits for the others.
+        self.end_those(|active| matches!(active.holds, Holds::Members(_)));
         let core = self.core();
         self.release_core(&core);
         let names: Vec<&str> = core.iter().map(|at| self.names[*at].as_str()).collect();
@@ -27,7 +29,7 @@ impl Storm<'_> {
             let write = self.cluster.write("core", value).via_any_of(&names);
             write.acked_within_ms(CORE_BOUND_MS);
         }
-        self.end_all();
+        self.end_rest();
         self.settle_members();
         let calm = self.cluster.write("weather", "calm").acked_within_ms(CORE_BOUND_MS);
         self.cluster.stop_writers();
@@ -65,11 +67,15 @@ impl Storm<'_> {
         assert!(core.iter().all(|at| self.is_running(*at)), "the core does not run: {core:?}");
     }
 
-    fn end_all(&mut self) {
-        while !self.active.is_empty() {
-            let active = self.active.remove(0);
+    fn end_those(&mut self, are_meant: impl Fn(&Active) -> bool) {
+        while let Some(place) = self.active.iter().position(&are_meant) {
+            let active = self.active.remove(place);
             self.end(active);
         }
+    }
+
+    fn end_rest(&mut self) {
+        self.end_those(|_| true);
         self.cluster.run_for_ms(GRACE_MS);
         let now_ms = self.now_ms();
         self.revive(now_ms);
