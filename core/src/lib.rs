@@ -17,6 +17,7 @@ pub mod leader;
 mod link;
 pub mod membership;
 pub mod node;
+pub mod observe;
 pub mod ports;
 pub mod replication;
 mod rpc;

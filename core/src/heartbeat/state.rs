@@ -20,6 +20,7 @@ use super::peer::Peer;
 use super::{Health, PeerPulse};
 use crate::ids::NodeId;
 use crate::link::Path;
+use crate::observe::{mark, mark_if};
 use crate::ports::Now;
 
 /// Timers between one reduction of [`Heartbeat::slowness`] and the next.
@@ -180,6 +181,7 @@ impl Heartbeat {
         if length_ms <= self.tuning.pause_ms {
             return;
         }
+        mark("heartbeat.pause_noticed");
         out.push(Effect::ReportPause { length_ms });
         self.timer_due = Some(now);
         self.is_interval_void = true;
@@ -197,6 +199,7 @@ impl Heartbeat {
         for (id, peer) in &mut self.peers {
             let ended = peer.end_interval(is_void);
             if let Some(health) = peer.judge(late_from, missed_max) {
+                mark_if(health == Health::Silent, "heartbeat.peer_silent");
                 out.push(Effect::ReportHealth { peer: *id, health });
             }
             if let Some(path) = ended.path {

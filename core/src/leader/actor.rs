@@ -19,6 +19,7 @@ use crate::error::SwitchoverError;
 use crate::heartbeat::{Paused, PeerHealth};
 use crate::ids::NodeId;
 use crate::last_inputs::{self, ActorName};
+use crate::observe::planted;
 use crate::ports::{Clock, Env, sleep_until};
 use crate::replication::{
     AskProgress, ConsensusReport, PauseWrites, ProposeRecord, QuorumAcked, TransferLeadership,
@@ -135,7 +136,9 @@ impl LeaderActor {
         let Leadership { node, term, role, elected, token, .. } = &leadership;
         let is_acting = token.is_some();
         tracing::info!(%node, %term, ?role, ?elected, is_acting, "leadership changed");
-        self.published.send_replace(leadership);
+        if is_acting || !planted("hand_over_before_demotion") {
+            self.published.send_replace(leadership);
+        }
     }
 }
 

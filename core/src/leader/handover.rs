@@ -14,6 +14,7 @@ use super::Record;
 use super::state::{Effect, Leader, Right};
 use crate::error::SwitchoverError;
 use crate::ids::{LogIndex, NodeId, Term};
+use crate::observe::mark;
 use crate::ports::Now;
 use crate::replication::{Progress, RaftRole};
 
@@ -112,6 +113,7 @@ impl Leader {
     ///
     /// The hand-over that follows waits for a quorum by itself: without one nothing is applied.
     pub(super) fn depose(&mut self, now: Now, out: &mut Vec<Effect>) {
+        mark("leader.deposed");
         self.pause_writes(true, out);
         self.release(now, out);
     }
@@ -207,6 +209,7 @@ impl Leader {
         let target = handover.to.or(fallback).unwrap_or_default();
         match handover.step {
             Step::CatchingUp => {
+                mark("handover.aborted");
                 self.pause_writes(false, out);
                 self.finish_handover(Err(SwitchoverError::Behind { to: target, waited_ms }), out);
             }
@@ -249,6 +252,7 @@ impl Leader {
             return;
         }
         if handover.to == Some(elected) {
+            mark("handover.taken");
             self.finish_handover(Ok(elected), out);
         } else {
             self.fail_transfer(out);
@@ -258,6 +262,7 @@ impl Leader {
     /// Counted, and not tried again before the next election: consensus is silent in this term.
     fn fail_transfer(&mut self, out: &mut Vec<Effect>) {
         let to = self.handover.as_ref().and_then(|handover| handover.to).unwrap_or_default();
+        mark("handover.not_taken");
         self.transfers_failed_count += 1;
         out.push(Effect::TransferFailed { to, failed_count: self.transfers_failed_count });
         self.pause_writes(false, out);

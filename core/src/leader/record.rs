@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Record;
 use crate::ids::{FencingToken, NodeId};
+use crate::observe::mark;
 
 impl Record {
     /// Whose right begins or ends here.
@@ -56,6 +57,8 @@ impl LeadershipRecords {
         };
         if is_accepted {
             self.last = Some(record.clone());
+        } else {
+            mark("leader.older_record_refused");
         }
         is_accepted
     }

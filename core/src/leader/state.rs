@@ -23,6 +23,7 @@ use crate::config::ClusterSettings;
 use crate::error::SwitchoverError;
 use crate::heartbeat::{Health, Paused, PeerHealth};
 use crate::ids::{FencingToken, NodeId, Term};
+use crate::observe::{Told, mark_if, planted, tell};
 use crate::ports::Now;
 use crate::replication::{ConsensusReport, Progress, QuorumAcked, RaftRole};
 
@@ -202,7 +203,10 @@ impl Leader {
             Input::PeerHealth(PeerHealth { peer, health }) => {
                 self.health.insert(peer, health);
             }
-            Input::Paused(Paused { length_ms: _ }) => self.fenced_at = Some(now),
+            Input::Paused(Paused { length_ms: _ }) => {
+                mark_if(self.right == Right::Acting, "leader.fenced_by_pause");
+                self.fenced_at = Some(now);
+            }
             Input::Switchover { request, to } => self.hand_over(now, request, to, out),
             Input::ProgressAnswered { of, progress } => self.note_progress(now, of, progress, out),
             Input::TimerFired => {}
@@ -301,6 +305,7 @@ impl Leader {
             Right::Waiting { until: due } | Right::Proposed { again_at: due } => {
                 // Consensus takes nothing from an elected node that no quorum has confirmed yet.
                 if now >= due && now < self.lease_end() {
+                    mark_if(self.has_waited(), "leader.old_lease_waited_out");
                     out.push(Effect::Propose(self.acting_record()));
                     self.right = Right::Proposed { again_at: now.plus_ms(self.patience_ms()) };
                 }
@@ -328,8 +333,19 @@ impl Leader {
     /// voter's last frame, of which its age has passed already.
     fn wait_end(&self) -> Now {
         let lease_ms = self.records.acting_lease_ms().unwrap_or(0);
-        let wait_ms = self.cluster.with_drift_ms(lease_ms).saturating_sub(self.granted_age_ms);
-        self.elected_at.plus_ms(wait_ms)
+        let mut longest_ms = self.cluster.with_drift_ms(lease_ms);
+        if planted("lease_ignores_drift") {
+            longest_ms = lease_ms;
+        }
+        if planted("act_before_old_lease_ended") {
+            longest_ms = 0;
+        }
+        self.elected_at.plus_ms(longest_ms.saturating_sub(self.granted_age_ms))
+    }
+
+    /// Whether this node has waited for an older one, and proposes to act for the first time.
+    fn has_waited(&self) -> bool {
+        matches!(self.right, Right::Waiting { until } if until > self.elected_at)
     }
 
     /// Until when the lease holds; the start of time if there is none.
@@ -401,7 +417,22 @@ impl Leader {
             true => Effect::RenewLease { until: fresh.lease_until },
             false => Effect::Publish(fresh.clone()),
         });
+        self.tell_turn(&fresh);
         self.published = fresh;
+    }
+
+    fn tell_turn(&self, fresh: &Leadership) {
+        let (before, node) = (self.published.token, self.this);
+        if before == fresh.token {
+            return;
+        }
+        if let Some(token) = before {
+            tell(Told::ActingEnded { node, token });
+            mark_if(self.right == Right::Acting, "leader.lease_ran_out");
+        }
+        if let Some(token) = fresh.token {
+            tell(Told::ActingBegan { node, token });
+        }
     }
 
     /// Keeps one timer at or before the next moment at which something is due. A renewal moves

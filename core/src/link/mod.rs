@@ -38,6 +38,7 @@ use crate::codec::{
     Channel, CodecError, FRAME_HEADER_SIZE_BYTES, Frame, Identity, decode_frame, encode_frame,
 };
 use crate::ids::NodeId;
+use crate::observe::mark;
 use crate::ports::{DATAGRAM_SIZE_BYTES_MAX, Datagrams, Env, Listener};
 use counts::Counts;
 use stream::Outgoing;
@@ -216,6 +217,7 @@ impl Inner {
     }
 
     fn refuse(&self, error: &CodecError) {
+        mark("link.frame_refused");
         let now = self.env.clock.now();
         if self.counts.borrow_mut().note_refused(now, error) {
             tracing::warn!(node = %self.identity.node, %error, "link frame refused");

@@ -9,6 +9,7 @@ use super::view::View;
 use super::{ChangeMembers, Liveness, Role, Roster, RosterChange, RosterOutcome};
 use crate::error::MembershipError;
 use crate::ids::NodeId;
+use crate::observe::{mark, planted};
 use crate::replication::ConsensusReport;
 
 /// One step, ordered from replication.
@@ -145,6 +146,10 @@ fn plan_removal(ids: Vec<NodeId>, at: &Situation<'_>) -> Result<Change, String> 
 pub(super) fn repair(at: &Situation<'_>) -> Option<Change> {
     let (voters, learners) = (&at.consensus.voters, &at.consensus.learners);
     if let Some(goal) = &at.consensus.joint_goal {
+        if planted("joint_change_left_unfinished") {
+            return None;
+        }
+        mark("membership.joint_change_finished");
         return Some(Change::new(None, goal.clone(), [Order::ChangeVoters(goal.clone())]));
     }
     for member in at.roster.members() {

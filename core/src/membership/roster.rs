@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::MemberSettings;
 use crate::ids::{LogIndex, NodeId};
+use crate::observe::{Told, planted, tell};
 
 /// Public half of a node's ed25519 key pair.
 pub type PublicKey = [u8; 32];
@@ -251,8 +252,13 @@ impl Roster {
         becomes: Role,
         zone: Option<String>,
     ) -> NodeId {
-        let id = self.next_id;
+        let mut id = self.next_id;
         self.next_id = NodeId(id.0 + 1);
+        if planted("id_reused_after_wipe") {
+            let is_free = |id: &NodeId| !self.members.contains_key(id);
+            id = (1..).map(NodeId).find(is_free).expect("there are more ids than members");
+        }
+        tell(Told::IdGiven { id, address: settings.address });
         self.members.insert(id, Member { id, settings, public_key, role, becomes, zone });
         id
     }

@@ -11,6 +11,7 @@ use super::wire;
 use super::{NodeHandle, StartError};
 use crate::config::Settings;
 use crate::link::Link;
+use crate::observe::mark;
 use crate::ports::{Env, Listener, enter_clock};
 use crate::replication::machine::StateMachine;
 use crate::replication::{Applied, LogStore, SnapshotStore, check_fits};
@@ -61,6 +62,7 @@ async fn open_store(
     let snapshots = SnapshotStore::open(env.disk.clone()).await?;
     let mut applied = Applied::new(machine);
     if let Some((meta, bytes)) = snapshots.newest().await? {
+        mark("snapshot.restored_at_start");
         let restored = applied.restore(meta, &bytes);
         restored.map_err(|error| StartError::Snapshot { detail: error.to_string() })?;
     }

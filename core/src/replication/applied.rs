@@ -22,6 +22,7 @@ use crate::ids::{LogIndex, RequestId};
 use crate::leader::record::LeadershipRecords;
 use crate::leader::{Record, RecordApplied};
 use crate::membership::{Roster, RosterChange};
+use crate::observe::{mark, planted};
 
 /// What the cluster knows of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,6 +119,7 @@ impl Applied {
             panic!("committed entry {} cannot be read: {error}", id.index);
         });
         if let Some((index, reply)) = self.repeat(entry.request_id) {
+            mark("request.repeated");
             return Outcome { index, reply };
         }
         let reply = self.execute(id.index, &entry);
@@ -126,7 +128,10 @@ impl Applied {
     }
 
     fn repeat(&self, id: RequestId) -> Option<(LogIndex, Bytes)> {
-        if id == RequestId::NONE { None } else { self.requests.reply(id) }
+        if id == RequestId::NONE || planted("duplicate_frame_applied_twice") {
+            return None;
+        }
+        self.requests.reply(id)
     }
 
     fn execute(&mut self, index: LogIndex, entry: &Entry) -> Bytes {
@@ -169,9 +174,13 @@ impl Applied {
 
     /// Captures the state; the job does the work elsewhere.
     pub(crate) fn snapshot(&mut self) -> SnapshotJob {
+        mark("snapshot.taken");
         self.since_snapshot_bytes = 0;
         let application = self.machine.snapshot();
-        let (cluster, requests) = (self.cluster.clone(), self.requests.clone());
+        let (cluster, mut requests) = (self.cluster.clone(), self.requests.clone());
+        if planted("snapshot_without_request_table") {
+            requests = Requests::default();
+        }
         Box::new(move || {
             encode_sections(&[
                 Section { kind: SnapshotKind::Application, bytes: application() },

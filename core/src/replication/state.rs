@@ -12,6 +12,7 @@
 
 use crate::error::{ReadError, WriteError};
 use crate::ids::{LogIndex, NodeId};
+use crate::observe::{mark, mark_if};
 use crate::replication::{COMMAND_SIZE_BYTES_MAX, RaftRole};
 
 /// Writes that may wait for consensus at once; further ones are refused.
@@ -107,6 +108,7 @@ impl Replication {
                 out.push(self.admit_write(write, size_bytes, waiting_count, is_forwarded));
             }
             Input::WriteBounced { write, is_forwarded } => {
+                mark("write.bounced");
                 out.push(self.send_on(write, is_forwarded));
             }
             Input::ReadAsked { read } => self.admit_read(read, out),
@@ -155,7 +157,10 @@ impl Replication {
             return refuse(WriteError::Overloaded { waiting_count });
         }
         match self.role {
-            RaftRole::Elected if self.is_paused => refuse(WriteError::HandingOver),
+            RaftRole::Elected if self.is_paused => {
+                mark("write.refused_in_handover");
+                refuse(WriteError::HandingOver)
+            }
             RaftRole::Elected => Effect::Propose { write },
             RaftRole::Learner | RaftRole::Follower | RaftRole::Candidate => {
                 self.send_on(write, is_forwarded)
@@ -169,7 +174,10 @@ impl Replication {
             Some(leader) if is_forwarded => {
                 Effect::RefuseWrite { write, error: WriteError::NotLeader { this, leader } }
             }
-            Some(leader) => Effect::Forward { write, to: leader },
+            Some(leader) => {
+                mark("write.forwarded");
+                Effect::Forward { write, to: leader }
+            }
             None => Effect::RefuseWrite { write, error: WriteError::NoLeader { this } },
         }
     }
@@ -202,12 +210,14 @@ impl Replication {
                 return;
             }
         };
+        mark_if(from.is_some(), "read.index_from_leader");
         self.confirming = std::mem::take(&mut self.waiting);
         out.push(Effect::Confirm { from });
     }
 
     fn serve(&mut self, index: Option<LogIndex>, waited_ms: u64, out: &mut Vec<Effect>) {
         let reads = std::mem::take(&mut self.confirming);
+        mark_if(index.is_none(), "read.not_confirmed");
         out.push(match index {
             Some(index) => Effect::ServeReads { reads, index },
             None => Effect::RefuseReads { reads, error: ReadError::NotConfirmed { waited_ms } },

@@ -16,6 +16,7 @@ use super::{Answer, Proposed};
 use crate::codec::{Entry, EntryKind};
 use crate::error::{ReadError, WriteError};
 use crate::ids::{LogIndex, NodeId, RequestId};
+use crate::observe::mark;
 use crate::rpc::CallError;
 
 /// The facts of consensus change with every entry; nobody needs them more often than this.
@@ -199,6 +200,7 @@ pub(super) fn serve(actor: &ReplicationActor, reads: Vec<PendingRead>, index: Lo
     if actor.machine.with(|applied| applied.index()) >= index {
         return serve(queries);
     }
+    mark("read.waited_for_apply");
     let (clock, began) = (actor.env.clock.clone(), actor.env.clock.now());
     tokio::task::spawn_local(async move {
         if consensus.wait_applied(index).await {

@@ -6,6 +6,7 @@
 use std::sync::{Mutex, MutexGuard};
 
 use crate::ids::Term;
+use crate::observe::planted;
 use crate::ports::Now;
 
 /// Shared by the answering side (which hears leaders and grants votes) and the calling side (which
@@ -41,7 +42,11 @@ impl FrameAges {
 
     /// Milliseconds since the last frame of any leader, rounded down.
     pub(crate) fn age_ms(&self, now: Now) -> u64 {
-        now.ms_since(self.lock().heard_at)
+        let ages = self.lock();
+        if planted("restarted_voter_votes_at_once") && !ages.has_heard {
+            return u64::MAX;
+        }
+        now.ms_since(ages.heard_at)
     }
 
     /// What a leader sent was accepted: this node will not campaign for a while.

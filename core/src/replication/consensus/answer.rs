@@ -4,14 +4,15 @@ use std::sync::MutexGuard;
 
 use bytes::Bytes;
 use openraft::raft::TransferLeaderRequest;
-use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest};
-use openraft::type_config::alias::SnapshotOf;
+use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, VoteRequest, VoteResponse};
+use openraft::type_config::alias::{LogIdOf, SnapshotOf};
 
 use super::Types;
 use super::convert::{from_entry, from_log_id, from_vote, to_log_id, to_vote};
 use super::facade::{Consensus, Receiving};
 use super::machine::from_meta;
 use super::network::{AppendReply, Question, Reply};
+use crate::observe::mark_if;
 use crate::replication::store::{SnapshotMeta, StoredVote};
 
 impl Consensus {
@@ -64,16 +65,27 @@ impl Consensus {
     }
 
     async fn vote(&self, request: VoteRequest<Types>, is_trial: bool) -> Option<Reply> {
+        let request_last = request.last_log_id;
         let answer = if is_trial {
             self.raft.pre_vote(request).await.ok()?
         } else {
             self.raft.vote(request).await.ok()?
         };
+        self.mark_vote(&request_last, &answer);
         // Read after the vote is given: from then on no older leader is acknowledged.
         let age_ms = self.leader_age_ms();
         let vote = to_vote(&answer.vote);
         let last = answer.last_log_id.as_ref().map(to_log_id);
         Some(Reply::Vote { vote, is_granted: answer.vote_granted, last, age_ms })
+    }
+
+    /// Says which of the rules about votes has decided.
+    fn mark_vote(&self, last: &Option<LogIdOf<Types>>, answer: &VoteResponse<Types>) {
+        if answer.vote_granted {
+            return mark_if(!self.has_heard_leader(), "vote.granted_after_restart");
+        }
+        mark_if(self.follows(), "vote.refused_leader_heard");
+        mark_if(*last < answer.last_log_id && !self.follows(), "vote.refused_log_behind");
     }
 
     /// Collects pieces in order; a piece that does not follow starts over or is answered with

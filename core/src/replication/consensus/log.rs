@@ -10,13 +10,19 @@ use tokio::sync::oneshot;
 
 use super::Types;
 use super::convert::{from_entry, from_log_id, from_vote, to_entry, to_index, to_log_id, to_vote};
+use crate::ids::NodeId;
+use crate::observe::{Told, mark, tell};
 use crate::replication::store::{Done, LogStore};
 
 /// Payload of one append to a follower, in bytes; at least one entry is sent.
 const APPEND_SIZE_BYTES_MAX: usize = 1 << 20;
 
 #[derive(Clone)]
-pub(super) struct RaftLog(pub(super) LogStore);
+pub(super) struct RaftLog {
+    /// Whose log it is, for those who observe it.
+    pub(super) this: NodeId,
+    pub(super) store: LogStore,
+}
 
 /// A completion to hand to the store, and the wait for it.
 fn completion() -> (Done, impl Future<Output = io::Result<()>> + Send) {
@@ -45,11 +51,11 @@ impl RaftLogReader<Types> for RaftLog {
             Bound::Unbounded => u64::MAX,
         };
         let (start, end) = (to_index(start).0, to_index(end).0);
-        Ok(self.0.read(start, end).await?.into_iter().map(from_entry).collect())
+        Ok(self.store.read(start, end).await?.into_iter().map(from_entry).collect())
     }
 
     async fn read_vote(&mut self) -> io::Result<Option<VoteOf<Types>>> {
-        Ok(self.0.state().vote.map(from_vote))
+        Ok(self.store.state().vote.map(from_vote))
     }
 
     async fn limited_get_log_entries(
@@ -58,7 +64,7 @@ impl RaftLogReader<Types> for RaftLog {
         end: u64,
     ) -> io::Result<Vec<EntryOf<Types>>> {
         let mut size_bytes = 0;
-        let entries = self.0.read(to_index(start).0, to_index(end).0).await?;
+        let entries = self.store.read(to_index(start).0, to_index(end).0).await?;
         let fits = |entry: &crate::replication::store::StoredEntry| {
             let is_first = size_bytes == 0;
             size_bytes += entry.payload.size_bytes();
@@ -72,7 +78,7 @@ impl RaftLogStorage<Types> for RaftLog {
     type LogReader = RaftLog;
 
     async fn get_log_state(&mut self) -> io::Result<LogState<Types>> {
-        let state = self.0.state();
+        let state = self.store.state();
         Ok(LogState {
             last_purged_log_id: state.compacted.map(from_log_id),
             last_log_id: state.last.map(from_log_id),
@@ -85,17 +91,29 @@ impl RaftLogStorage<Types> for RaftLog {
 
     async fn save_vote(&mut self, vote: &VoteOf<Types>) -> io::Result<()> {
         let (done, durable) = completion();
-        self.0.save_vote(to_vote(vote), done);
-        durable.await
+        let (by, vote) = (self.this, to_vote(vote));
+        if vote.committed {
+            tell(Told::Elected { by, node: vote.node, term: vote.term });
+        }
+        self.store.save_vote(vote, done);
+        durable.await?;
+        if !vote.committed {
+            tell(Told::VoteGranted { by, to: vote.node, term: vote.term });
+        }
+        Ok(())
     }
 
     async fn save_committed(&mut self, committed: Option<LogIdOf<Types>>) -> io::Result<()> {
-        self.0.save_committed(committed.as_ref().map(to_log_id));
+        let committed = committed.as_ref().map(to_log_id);
+        if let Some(last) = committed {
+            tell(Told::Committed { by: self.this, index: last.index, term: last.term });
+        }
+        self.store.save_committed(committed);
         Ok(())
     }
 
     async fn read_committed(&mut self) -> io::Result<Option<LogIdOf<Types>>> {
-        Ok(self.0.state().committed.map(from_log_id))
+        Ok(self.store.state().committed.map(from_log_id))
     }
 
     async fn append<I>(&mut self, entries: I, callback: IOFlushed<Types>) -> io::Result<()>
@@ -104,19 +122,21 @@ impl RaftLogStorage<Types> for RaftLog {
         I::IntoIter: Send,
     {
         let entries = entries.into_iter().map(to_entry).collect();
-        self.0.append(entries, Box::new(move |result| callback.io_completed(result)));
+        self.store.append(entries, Box::new(move |result| callback.io_completed(result)));
         Ok(())
     }
 
     async fn truncate_after(&mut self, last: Option<LogIdOf<Types>>) -> io::Result<()> {
+        mark("log.truncated");
         let (done, durable) = completion();
-        self.0.truncate_after(last.as_ref().map(to_log_id), done);
+        self.store.truncate_after(last.as_ref().map(to_log_id), done);
         durable.await
     }
 
     async fn purge(&mut self, upto: LogIdOf<Types>) -> io::Result<()> {
+        mark("log.compacted");
         let (done, durable) = completion();
-        self.0.compact(to_log_id(&upto), done);
+        self.store.compact(to_log_id(&upto), done);
         durable.await
     }
 }

@@ -12,6 +12,7 @@ use openraft::type_config::alias::{LogIdOf, SnapshotMetaOf, SnapshotOf, StoredMe
 use super::Command;
 use super::Types;
 use super::convert::{from_log_id, from_stored_voters, to_log_id, to_voters};
+use crate::observe::mark;
 use crate::replication::applied::Applied;
 use crate::replication::store::{SnapshotMeta, SnapshotStore};
 
@@ -102,6 +103,7 @@ impl RaftStateMachine<Types> for SharedMachine {
         snapshot: Bytes,
     ) -> io::Result<()> {
         let meta = to_meta(meta);
+        mark("snapshot.installed");
         // First the check: a snapshot that cannot be read must not replace one that can.
         self.lock().restore(meta.clone(), &snapshot).map_err(io::Error::other)?;
         self.snapshots.save(meta, move || snapshot).await?;

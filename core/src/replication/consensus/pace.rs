@@ -61,6 +61,11 @@ impl Pace {
 }
 
 impl Consensus {
+    /// Whether a leader's frame was accepted so lately that no election can be due.
+    pub(super) fn follows(&self) -> bool {
+        matches!(self.pace.need(false, self.followed_age_ms()), Need::Nothing { .. })
+    }
+
     /// Keeps consensus awake as far as it must be, until it ends.
     pub(crate) async fn keep_pace(&self) {
         let mut metrics = self.raft.server_metrics();

@@ -35,6 +35,7 @@ use segments::{DIR, MARK, Segment};
 
 use super::tail::{Opened, Tail};
 use super::{StoreError, StoredEntry, snapshots};
+use crate::observe::planted;
 use crate::ports::{Blocks, Disk, OpenHow};
 
 /// Size of a segment. A group that is larger makes the segment that it begins larger. Small,
@@ -224,7 +225,11 @@ impl Journal {
         let spot = Spot { salt: self.salt, segment: segment.name, offset: self.end };
         let bytes = format::group(spot, number, &records);
         segment.file.write_at(self.end as u64, &bytes)?;
-        segment.file.sync_data()?;
+        let mut synced = segment.file.sync_data();
+        if synced.is_err() && planted("retry_after_failed_fsync") {
+            synced = segment.file.sync_data();
+        }
+        synced?;
 
         self.carried = carried;
         self.take_effect(segment.name, effects, format::records_at(self.end) + shift);

@@ -1,0 +1,137 @@
+//! Observe: what a tester sees of production code, and the bugs that it can order.
+//!
+//! [`mark`] says that a telling place was reached, [`tell`] that something has happened, and
+//! [`planted`] asks whether a known bug is to happen here. A daemon has none of it: without the
+//! features `observed` and `planted-bugs` all three are empty, and compiled to nothing.
+//!
+//! Invariants
+//! - Nothing that a node does depends on who observes it; only a planted bug changes it.
+//! - All of it belongs to one thread: simulations side by side do not see each other.
+//! - What is told has happened: a vote is told once it is durable, not when it is asked for.
+//!
+//! Read next: [`Told`], `marks.rs` for the places, `sim/src/bank/mod.rs` for the planted bugs.
+
+mod marks;
+#[cfg(feature = "observed")]
+mod sink;
+
+#[cfg(feature = "planted-bugs")]
+use std::cell::Cell;
+use std::net::IpAddr;
+
+pub use marks::{MARKS, Mark, Marks};
+#[cfg(feature = "observed")]
+pub use sink::{begin, marks, take_told};
+
+use crate::ids::{FencingToken, LogIndex, NodeId, Term};
+
+/// Something that happened, told at the moment at which it did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// A quorum has granted the term, as `by` has learned.
+    Elected {
+        /// Who says so: the elected node itself, or one that follows it.
+        by: NodeId,
+        /// Who has won.
+        node: NodeId,
+        /// The term.
+        term: Term,
+    },
+    /// A vote is durable, and may be answered from here on.
+    VoteGranted {
+        /// Who has voted.
+        by: NodeId,
+        /// For whom; a candidate votes for itself.
+        to: NodeId,
+        /// The term.
+        term: Term,
+    },
+    /// A node knows more entries to be committed than before.
+    Committed {
+        /// Which node.
+        by: NodeId,
+        /// The last of them.
+        index: LogIndex,
+        /// The term in which that one was proposed.
+        term: Term,
+    },
+    /// A node applies the entry that makes somebody a member. Every node tells it, again at each
+    /// start.
+    IdGiven {
+        /// The id.
+        id: NodeId,
+        /// Whose it is.
+        address: IpAddr,
+    },
+    /// From here on a node may act while it holds its lease.
+    ActingBegan {
+        /// Which node.
+        node: NodeId,
+        /// With which token.
+        token: FencingToken,
+    },
+    /// It has seen that it may act no more; its lease may have ended earlier.
+    ActingEnded {
+        /// Which node.
+        node: NodeId,
+        /// With which token it had acted.
+        token: FencingToken,
+    },
+}
+
+/// A telling place was reached. The name is one of [`MARKS`].
+#[inline(always)]
+pub(crate) fn mark(name: &'static str) {
+    #[cfg(feature = "observed")]
+    sink::mark(name);
+    #[cfg(not(feature = "observed"))]
+    let _ = name;
+}
+
+/// The same, if `is_met`.
+#[inline(always)]
+pub(crate) fn mark_if(is_met: bool, name: &'static str) {
+    if is_met {
+        mark(name);
+    }
+}
+
+/// Something has happened.
+#[inline(always)]
+pub(crate) fn tell(told: Told) {
+    #[cfg(feature = "observed")]
+    sink::tell(told);
+    #[cfg(not(feature = "observed"))]
+    let _ = told;
+}
+
+#[cfg(feature = "planted-bugs")]
+thread_local! {
+    /// The bug that is to happen on this thread.
+    static PLANTED: Cell<Option<&'static str>> = const { Cell::new(None) };
+}
+
+/// Whether this bug is to happen on this thread. Never, without the feature `planted-bugs`.
+#[cfg(not(feature = "planted-bugs"))]
+#[inline(always)]
+pub const fn planted(_bug: &str) -> bool {
+    false
+}
+
+/// Whether this bug is to happen on this thread.
+#[cfg(feature = "planted-bugs")]
+pub fn planted(bug: &str) -> bool {
+    PLANTED.get() == Some(bug)
+}
+
+/// From here on this bug, or none, is to happen on this thread.
+#[cfg(feature = "planted-bugs")]
+pub fn plant(bug: Option<&'static str>) {
+    PLANTED.set(bug);
+}
+
+/// The bug that is to happen on this thread, for a thread that works for this one.
+#[cfg(feature = "planted-bugs")]
+pub fn plant_of_this_thread() -> Option<&'static str> {
+    PLANTED.get()
+}

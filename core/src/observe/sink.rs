@@ -1,0 +1,47 @@
+//! Where marks and events of a thread gather, while somebody observes it.
+//!
+//! Invariants
+//! - Without an observer nothing gathers: a thread that nobody looks at keeps nothing.
+
+use std::cell::{Cell, RefCell};
+
+use super::marks::Marks;
+use super::{MARKS, Told};
+
+thread_local! {
+    static IS_OBSERVED: Cell<bool> = const { Cell::new(false) };
+    static MET: Cell<Marks> = const { Cell::new(Marks::NONE) };
+    static TOLD: RefCell<Vec<Told>> = const { RefCell::new(Vec::new()) };
+}
+
+/// This thread is observed from here on; what was seen of it before is forgotten.
+pub fn begin() {
+    IS_OBSERVED.set(true);
+    MET.set(Marks::NONE);
+    TOLD.take();
+}
+
+/// The places that were reached on this thread so far.
+pub fn marks() -> Marks {
+    MET.get()
+}
+
+/// What happened on this thread since it was asked last, in that order.
+pub fn take_told() -> Vec<Told> {
+    TOLD.take()
+}
+
+pub(super) fn mark(name: &'static str) {
+    // The thread may be at its end, where nobody looks any more.
+    if IS_OBSERVED.try_with(Cell::get) != Ok(true) {
+        return;
+    }
+    let at = MARKS.iter().position(|mark| mark.name == name);
+    MET.set(MET.get().with(at.expect("the tidy test compares the names with the list")));
+}
+
+pub(super) fn tell(told: Told) {
+    if IS_OBSERVED.try_with(Cell::get) == Ok(true) {
+        TOLD.with_borrow_mut(|all| all.push(told));
+    }
+}
