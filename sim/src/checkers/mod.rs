@@ -6,6 +6,7 @@
 
 mod equal_state;
 mod exactly_once;
+mod ids_given_once;
 mod linearizable;
 mod locks_by_token;
 mod no_lost_update;
@@ -20,6 +21,7 @@ mod tests;
 
 pub use equal_state::{History, Recorded};
 pub use exactly_once::Lists;
+pub use ids_given_once::IdsGivenOnce;
 pub use locks_by_token::Locks;
 pub use no_lost_update::Swaps;
 pub use nothing_lost::{Asked, Ledger};
@@ -29,6 +31,7 @@ pub use tokens_grow::TokensGrow;
 pub use unique_names::{Names, Told};
 
 use quorate_core::leader::Leadership;
+use quorate_core::observe;
 
 /// One running node at one instant.
 #[derive(Clone, Debug)]
@@ -65,9 +68,19 @@ pub enum Ended {
 pub trait Checker {
     /// Says what is wrong with what is seen, if anything is.
     fn check(&mut self, seen: &[Seen]) -> Result<(), String>;
+
+    /// The same about something that happened since, in the order in which it did.
+    fn hear(&mut self, _told: &observe::Told) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// The checkers that fit every cluster.
 pub fn all() -> Vec<Box<dyn Checker>> {
-    vec![Box::new(OneActs), Box::new(OneElectedPerTerm::default()), Box::new(TokensGrow::default())]
+    vec![
+        Box::new(OneActs),
+        Box::new(OneElectedPerTerm::default()),
+        Box::new(TokensGrow::default()),
+        Box::new(IdsGivenOnce::default()),
+    ]
 }

@@ -4,6 +4,7 @@ use quorate_core::history::register::{Shown, Source};
 use quorate_core::history::{Operation, OperationKind, Outcome, ValueHash, parse_lines};
 use quorate_core::ids::{FencingToken, Generation, LogIndex, NodeId, Term};
 use quorate_core::leader::Leadership;
+use quorate_core::observe::Told;
 use quorate_core::ports::Now;
 use quorate_core::replication::RaftRole;
 use quorate_core::{SnapshotJob, StateMachine};
@@ -23,6 +24,10 @@ fn wrong(checker: &mut dyn Checker, at_once: &[Seen]) -> String {
     checker.check(at_once).err().unwrap_or_default()
 }
 
+fn heard(checker: &mut dyn Checker, told: Told) -> String {
+    checker.hear(&told).err().unwrap_or_default()
+}
+
 #[test]
 fn two_that_act_at_once_are_seen_and_one_after_the_other_is_not() {
     let mut checker = OneActs;
@@ -36,9 +41,41 @@ fn two_that_act_at_once_are_seen_and_one_after_the_other_is_not() {
 #[test]
 fn a_second_winner_of_a_term_is_seen_however_late() {
     let mut checker = OneElectedPerTerm::default();
-    assert_eq!(wrong(&mut checker, &[seen(1, 4, false)]), "");
-    assert_eq!(wrong(&mut checker, &[seen(2, 5, false), seen(1, 4, false)]), "");
-    assert_eq!(wrong(&mut checker, &[seen(3, 4, false)]), "term 0.4 elected n1 and n3");
+    let elected = |by, node, term| {
+        let term = Term::new(Generation(0), term);
+        Told::Elected { by: NodeId(by), node: NodeId(node), term }
+    };
+    assert_eq!(heard(&mut checker, elected(1, 1, 4)), "");
+    assert_eq!(heard(&mut checker, elected(2, 2, 5)), "");
+    assert_eq!(heard(&mut checker, elected(3, 1, 4)), "", "the same from another");
+    assert_eq!(heard(&mut checker, elected(2, 3, 4)), "term 0.4 elected n1 and, as n2 says, n3");
+}
+
+#[test]
+fn a_second_vote_in_a_term_and_one_in_an_earlier_term_are_seen() {
+    let mut checker = OneElectedPerTerm::default();
+    let vote = |to, term| {
+        let term = Term::new(Generation(0), term);
+        Told::VoteGranted { by: NodeId(1), to: NodeId(to), term }
+    };
+    assert_eq!(heard(&mut checker, vote(2, 4)), "");
+    assert_eq!(heard(&mut checker, vote(2, 4)), "", "the same vote once more");
+    assert_eq!(heard(&mut checker, vote(3, 4)), "n1 votes for n3 in term 0.4, after n2 in 0.4");
+    assert_eq!(heard(&mut checker, vote(2, 3)), "n1 votes for n2 in term 0.3, after n2 in 0.4");
+    assert_eq!(heard(&mut checker, vote(3, 5)), "");
+}
+
+#[test]
+fn an_id_that_is_given_again_is_seen() {
+    let mut checker = IdsGivenOnce::default();
+    let given = |id, last| {
+        let address = std::net::IpAddr::from([10, 0, 0, last]);
+        Told::IdGiven { id: NodeId(id), address }
+    };
+    assert_eq!(heard(&mut checker, given(4, 4)), "");
+    assert_eq!(heard(&mut checker, given(4, 4)), "", "as every node tells");
+    let wrong = "the id n4 is given to 10.0.0.5, and was given to 10.0.0.4";
+    assert_eq!(heard(&mut checker, given(4, 5)), wrong);
 }
 
 #[test]

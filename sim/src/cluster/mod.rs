@@ -13,14 +13,18 @@ mod ask;
 mod books;
 mod deeds;
 mod diagram;
+mod ended;
 mod excused;
 mod faults;
 mod members;
 mod node;
 mod noted;
 mod objects;
+mod pretence;
+mod repeats;
 mod setup;
 mod software;
+mod switchover;
 mod verbs;
 mod within;
 mod workload;
@@ -31,6 +35,7 @@ mod tests;
 pub use deeds::Deed;
 pub use members::{Changing, Roster};
 pub use objects::Objects;
+pub use repeats::Sent;
 pub use setup::{Setup, StateMachines};
 pub use software::address;
 pub use verbs::{Acked, Code, Read, Write};
@@ -42,6 +47,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use quorate_core::ids::{FencingToken, LogIndex, RequestId};
+use quorate_core::observe::{self, Marks};
 
 use crate::checkers::{Checker, History, Ledger, Seen};
 use crate::choices::{Choices, Dice};
@@ -93,6 +99,8 @@ pub struct Report {
     pub unknown_count: u64,
     /// How many nodes were seen to act, each time with another token.
     pub tokens_count: u64,
+    /// The telling places of the nodes' code that the run has met.
+    pub marks: Marks,
     /// What struck of the run's fault plan, and what of it changed something.
     pub coverage: Coverage,
 }
@@ -328,6 +336,9 @@ fn look(
         if let Some(reason) = node.failed(world) {
             return Err(format!("{} ended by itself: {reason}", node.name));
         }
+    }
+    for told in observe::take_told() {
+        checkers.iter_mut().try_for_each(|checker| checker.hear(&told))?;
     }
     checkers.iter_mut().try_for_each(|checker| checker.check(seen))?;
     history.violation().map_or(Ok(()), Err)

@@ -89,7 +89,7 @@ impl Cluster {
     }
 }
 
-fn asked<'a>(request: &'a Request, end_ms: u64, node: &'a str) -> checkers::Asked<'a> {
+pub(super) fn asked<'a>(request: &'a Request, end_ms: u64, node: &'a str) -> checkers::Asked<'a> {
     let Request { name, value, start_ms, at: _ } = request;
     checkers::Asked { name, value, start_ms: *start_ms, end_ms, node }
 }

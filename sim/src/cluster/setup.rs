@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use quorate_core::StateMachine;
 use quorate_core::config::{ApiSettings, ClusterSettings, MemberSettings, NodeSettings, Settings};
+use quorate_core::observe;
 use quorate_core::ports::Env;
 
 use super::diagram::Diagram;
@@ -76,6 +77,7 @@ impl Setup {
 
     /// Starts every node and runs until one of them acts.
     pub fn seed(self, seed: u64) -> Cluster {
+        observe::begin();
         let choices = Choices::of(seed);
         let world = World::of(choices.clone());
         world.exempt_panics(quorate_core::replication::is_panic_guarded);

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use quorate_core::error::{ReadError, WriteError};
 use quorate_core::history::register::Source;
 use quorate_core::ids::RequestId;
+use quorate_core::observe;
 use quorate_core::replication::{Answer, Consistency, Proposed};
 
 use super::ask::Asked;
@@ -179,6 +180,7 @@ impl Cluster {
             unknown_count: self.ledger.unknown_count,
             tokens_count: self.tokens.len() as u64,
             coverage: self.coverage,
+            marks: observe::marks(),
         }
     }
 }

@@ -281,7 +281,7 @@ impl Cluster {
             self.books.locks.freeing(lock, *token);
         }
         let id = client.request_id();
-        let asked = self.send(node, &what, id);
+        let asked = self.ask_what(node, &what, id);
         let (start_ms, is_unknown) = (now_ms, false);
         Doing::Asking(Box::new(Sent { what, id, start_ms, at: node, is_unknown, asked }))
     }
@@ -291,11 +291,11 @@ impl Cluster {
             return Doing::AskingAgain { sent, at_ms: now_ms + AGAIN_MS };
         };
         sent.at = node;
-        sent.asked = self.send(node, &sent.what, sent.id);
+        sent.asked = self.ask_what(node, &sent.what, sent.id);
         Doing::Asking(sent)
     }
 
-    fn send(&self, at: usize, what: &What, id: RequestId) -> Question {
+    fn ask_what(&self, at: usize, what: &What, id: RequestId) -> Question {
         match what.command() {
             Ok(command) => Question::Write(self.ask_to_write(at, command, id)),
             Err(query) => Question::Read(self.ask_to_read(at, query, Consistency::Linearizable)),

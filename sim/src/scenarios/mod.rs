@@ -8,12 +8,27 @@
 mod growth;
 mod half_outage;
 mod half_partition;
+mod hunt_failed_sync;
+mod hunt_handover;
+mod hunt_joint;
+mod hunt_lease;
+mod hunt_left_behind;
+mod hunt_reads;
+mod hunt_repeats;
+mod hunt_reused_id;
+mod hunt_rot;
+mod hunt_slow_disks;
+mod hunt_strangers;
+mod hunt_switchover;
+mod hunt_transactions;
 mod leader_crash;
+mod marks;
 mod members_change;
 mod power_cut_in_commit;
 mod soak;
 mod storm;
 
+pub use marks::required_marks;
 pub use soak::{Size, Soaked, soak};
 
 use std::panic::{self, AssertUnwindSafe};
@@ -42,7 +57,7 @@ pub struct Kept {
 }
 
 /// Every scenario.
-pub const ALL: [Scenario; 12] = [
+pub const ALL: [Scenario; 25] = [
     Scenario { name: "leader_crash", tell: leader_crash::the_leader_crashes_and_comes_back },
     Scenario { name: "half_partition", tell: half_partition::half_of_the_cluster_is_cut_off },
     Scenario { name: "half_outage", tell: half_outage::half_of_the_cluster_goes_down },
@@ -58,6 +73,43 @@ pub const ALL: [Scenario; 12] = [
     Scenario { name: "storm_of_links", tell: storm::a_storm_of_links_passes },
     Scenario { name: "storm_of_clocks", tell: storm::a_storm_of_clocks_passes },
     Scenario { name: "change_in_a_storm", tell: storm::the_members_change_in_a_storm },
+    Scenario {
+        name: "hunt_failed_sync",
+        tell: hunt_failed_sync::every_disk_fails_to_sync_and_the_power_goes,
+    },
+    Scenario { name: "hunt_lease", tell: hunt_lease::the_others_start_anew_while_a_lease_holds },
+    Scenario {
+        name: "hunt_reads",
+        tell: hunt_reads::a_leader_that_was_cut_off_is_asked_for_values,
+    },
+    Scenario {
+        name: "hunt_repeats",
+        tell: hunt_repeats::a_repeated_request_is_answered_and_not_executed,
+    },
+    Scenario {
+        name: "hunt_reused_id",
+        tell: hunt_reused_id::a_joiner_never_gets_the_id_of_one_that_left,
+    },
+    Scenario { name: "hunt_rot", tell: hunt_rot::a_node_with_a_damaged_entry_does_not_start },
+    Scenario {
+        name: "hunt_switchover",
+        tell: hunt_switchover::leadership_is_handed_on_while_clients_write,
+    },
+    Scenario {
+        name: "hunt_transactions",
+        tell: hunt_transactions::a_transaction_happens_as_a_whole_or_not_at_all,
+    },
+    Scenario { name: "hunt_handover", tell: hunt_handover::a_hand_over_is_cut_in_the_middle },
+    Scenario { name: "hunt_joint", tell: hunt_joint::the_leader_dies_in_a_joint_change },
+    Scenario { name: "hunt_left_behind", tell: hunt_left_behind::a_node_comes_back_far_behind },
+    Scenario {
+        name: "hunt_slow_disks",
+        tell: hunt_slow_disks::disks_are_slow_when_leadership_changes,
+    },
+    Scenario {
+        name: "hunt_strangers",
+        tell: hunt_strangers::a_leader_is_alone_for_long_and_strangers_talk,
+    },
 ];
 
 /// The scenario of that name.

@@ -18,6 +18,14 @@ const STACK_SIZE_BYTES: usize = 32 << 20;
 ///
 /// Simulations in parallel threads do not touch each other.
 pub fn run_isolated<T: Send + 'static>(simulation: impl FnOnce() -> T + Send + 'static) -> T {
+    #[cfg(feature = "planted-bugs")]
+    let simulation = {
+        let bug = quorate_core::observe::plant_of_this_thread();
+        move || {
+            quorate_core::observe::plant(bug);
+            simulation()
+        }
+    };
     let thread = std::thread::Builder::new()
         .name("simulation".to_owned())
         .stack_size(STACK_SIZE_BYTES)

@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use quorate_core::observe::planted;
 use quorate_core::ports::{Blocks, Disk, Lane, OpenHow, checked_path};
 use turmoil_fs::shim::std::fs;
 
@@ -189,6 +190,9 @@ impl MachineDisk {
     }
 
     fn sync_parent(&self, path: &Path) -> io::Result<()> {
+        if planted("rename_without_directory_fsync") {
+            return Ok(());
+        }
         let parent = Arc::new(path.parent().unwrap_or(path).to_path_buf());
         self.sync_folder(&parent)
     }

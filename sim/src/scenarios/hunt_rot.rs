@@ -1,0 +1,43 @@
+//! A bit of the log turns over while its node is down.
+
+use std::path::Path;
+
+use crate::cluster::{Cluster, Report};
+
+/// The first segment of a log.
+const SEGMENT: &str = "log/0001.segment";
+/// Where in the entry the bit is: in the value of the command.
+const COMMAND: &[u8] = b"colour=blue";
+
+/// One bit of an entry turns over on one node while that is down. It refuses to start and says what
+/// is damaged, instead of executing another command than the rest; the others go on without it.
+pub(super) fn a_node_with_a_damaged_entry_does_not_start(seed: u64) -> Report {
+    let mut cluster = Cluster::of(3).seed(seed);
+    let blue = cluster.write("colour", "blue").acked_within_ms(2_000);
+    for number in 1..=5 {
+        let _acked = cluster.write(&format!("later{number}"), "yes").acked_within_ms(2_000);
+    }
+    cluster.within_ms(5_000).one_leader_and_equal_logs();
+
+    let names = cluster.names();
+    let victim = names[cluster.choose("hunt_rot.node", 1).between(0, 2) as usize].as_str();
+    cluster.crash(&[victim]);
+    let machine = cluster.machine(victim);
+    let log = cluster.world().disk(machine).read(Path::new(SEGMENT));
+    let log = log.ok().flatten().expect("a log has a first segment");
+    let at = log.windows(COMMAND.len()).position(|bytes| bytes == COMMAND);
+    let byte = cluster.choose("hunt_rot.byte", 1).between(7, 10);
+    let bit = cluster.choose("hunt_rot.bit", 1).between(0, 2);
+    let offset = at.expect("the entry is in the log") as u64 + byte;
+    cluster.world().rot_byte(machine, Path::new(SEGMENT), offset, 1 << bit);
+    cluster.restart(&[victim]);
+    let reason = cluster.ends_within_ms(victim, 300);
+
+    cluster.within_ms(5_000).one_leads();
+    cluster.write("size", "large").acked_within_ms(5_000);
+    cluster.within_ms(10_000).one_leader_and_equal_logs_without(&[victim]);
+    let is_refused = reason.as_ref().is_some_and(|reason| reason.starts_with("Q1404"));
+    assert!(is_refused, "{victim} reads a damaged entry as data: {reason:?}");
+    cluster.read("colour").sees(&blue);
+    cluster.check_invariants()
+}
