@@ -60,6 +60,7 @@
 //! Read next: [`scenarios`], [`plan`], [`cluster`], [`checkers`], [`choices`], [`shrink`], then
 //! [`world`] below them.
 
+pub mod bank;
 pub mod checkers;
 pub mod choices;
 pub mod cluster;

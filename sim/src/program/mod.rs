@@ -2,6 +2,8 @@
 //!
 //! Read next: [`Program`], then the file of a command.
 
+mod bugbank;
+mod marks;
 mod minimise;
 mod run;
 mod shrink;
@@ -43,6 +45,10 @@ enum Command {
     Shrink(shrink::Shrink),
     /// Ten writes per second for so long, with the size of everything printed.
     Soak(soak::Soak),
+    /// Orders every planted bug, and looks whether it is found. Needs a build with them.
+    Bugbank(bugbank::Bugbank),
+    /// Counts which telling places of the nodes' code the scenarios meet. Each must be met.
+    Marks(marks::MarksOf),
 }
 
 impl Program {
@@ -59,6 +65,8 @@ impl Program {
             Command::Sweep(sweep) => sweep.obey(),
             Command::Shrink(shrink) => shrink.obey(),
             Command::Soak(soak) => soak.obey(),
+            Command::Bugbank(bugbank) => bugbank.obey(),
+            Command::Marks(marks) => marks.obey(),
         };
         if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }

@@ -1,0 +1,28 @@
+//! The bank holds together, and its canary dies. That the bugs are found takes a build of its own.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::scenarios;
+
+#[test]
+fn the_canary_dies() {
+    assert_eq!(canary::sing(), Ok(3));
+}
+
+#[test]
+fn each_bug_has_a_name_of_its_own_and_a_scenario_that_exists() {
+    let names: BTreeSet<&str> = BUGS.iter().map(|bug| bug.name).collect();
+    assert_eq!(names.len(), BUGS.len());
+    for bug in BUGS {
+        assert!(scenarios::by_name(bug.scenario).is_some(), "{} has no scenario", bug.name);
+        assert!((1..=200).contains(&bug.seeds_count_max), "{} is hunted for too long", bug.name);
+        assert_eq!(by_name(bug.name).map(|found| found.what), Some(bug.what));
+    }
+}
+
+#[cfg(not(feature = "planted-bugs"))]
+#[test]
+fn no_bug_can_be_ordered_in_an_ordinary_build() {
+    assert!(BUGS.iter().all(|bug| !quorate_core::observe::planted(bug.name)));
+}
