@@ -1,11 +1,13 @@
 //! What the simulated world promises to those who build on it, one behaviour per test.
 //!
 //! Read next: `tests/network.rs`, `tests/disk.rs`, `tests/machines.rs`, `tests/determinism.rs` for
-//! what works; `tests/sick_disks.rs`, `tests/bad_links.rs`, `tests/strikes.rs` for what does not.
+//! what works; `tests/sick_disks.rs`, `tests/bad_links.rs`, `tests/strikes.rs` for what does not;
+//! `tests/guard.rs` for ways around the ports.
 
 mod bad_links;
 mod determinism;
 mod disk;
+mod guard;
 mod machines;
 mod network;
 mod sick_disks;
