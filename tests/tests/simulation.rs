@@ -6,6 +6,7 @@
 use std::time::Instant;
 
 use quorate_core::history::{OperationKind, Outcome, parse_lines};
+use quorate_core::observe::{MARKS, Marks};
 use quorate_sim::choices::{Choice, ChoiceFile, Choices, Edits, Keep};
 use quorate_sim::cluster::{Cluster, Report, Workload};
 use quorate_sim::plan::{ALL, Coverage, Kind};
@@ -28,11 +29,21 @@ fn tell(name: &str) {
         None => FIXED_SEEDS.to_vec(),
     };
     let began = Instant::now();
-    let run = |seed: &u64| scenario.run_twice(*seed).err();
-    let failures: Vec<String> = seeds.iter().filter_map(run).collect();
+    let mut met = Marks::NONE;
+    let mut run = |seed: &u64| match scenario.run_twice(*seed) {
+        Ok(report) => {
+            met = met.or(report.marks);
+            None
+        }
+        Err(text) => Some(text),
+    };
+    let failures: Vec<String> = seeds.iter().filter_map(&mut run).collect();
     let per_minute = seeds.len() as f64 * 60.0 / began.elapsed().as_secs_f64();
     println!("{name}: {} seeds, {per_minute:.0} per minute", seeds.len());
     assert!(failures.is_empty(), "{} failed; the first:\n{}", failures.len(), failures[0]);
+    for mark in scenarios::required_marks(name) {
+        assert!(met.has(mark), "{name} is there to bring about {mark}, and did not: {met:?}");
+    }
 }
 
 #[test]
@@ -113,6 +124,83 @@ fn every_kind_of_fault_bites_in_some_storm() {
     let idle: Vec<Kind> = ALL.iter().map(|(_, kind)| *kind).filter(is_idle).collect();
     println!("{coverage:?}");
     assert_eq!(idle, [], "these kinds never bit: {coverage:?}");
+}
+
+#[test]
+fn every_disk_fails_to_sync_and_the_power_goes() {
+    tell("hunt_failed_sync");
+}
+
+#[test]
+fn a_hand_over_is_cut_in_the_middle() {
+    tell("hunt_handover");
+}
+
+#[test]
+fn the_leader_dies_in_a_joint_change() {
+    tell("hunt_joint");
+}
+
+#[test]
+fn the_others_start_anew_while_a_lease_holds() {
+    tell("hunt_lease");
+}
+
+#[test]
+fn a_node_comes_back_far_behind() {
+    tell("hunt_left_behind");
+}
+
+#[test]
+fn a_leader_that_was_cut_off_is_asked_for_values() {
+    tell("hunt_reads");
+}
+
+#[test]
+fn a_repeated_request_is_answered_and_not_executed() {
+    tell("hunt_repeats");
+}
+
+#[test]
+fn a_joiner_never_gets_the_id_of_one_that_left() {
+    tell("hunt_reused_id");
+}
+
+#[test]
+fn a_node_with_a_damaged_entry_does_not_start() {
+    tell("hunt_rot");
+}
+
+#[test]
+fn disks_are_slow_when_leadership_changes() {
+    tell("hunt_slow_disks");
+}
+
+#[test]
+fn a_leader_is_alone_for_long_and_strangers_talk() {
+    tell("hunt_strangers");
+}
+
+#[test]
+fn leadership_is_handed_on_while_clients_write() {
+    tell("hunt_switchover");
+}
+
+#[test]
+fn transactions_happen_as_a_whole_or_not_at_all() {
+    tell("hunt_transactions");
+}
+
+/// With the test of each scenario, which looks whether it meets what it declares: no telling place
+/// of the nodes' code goes untried.
+#[test]
+fn every_mark_is_declared_by_a_scenario() {
+    let all = scenarios::ALL.into_iter().flat_map(|one| scenarios::required_marks(one.name));
+    let declared: Vec<&str> = all.copied().collect();
+    for mark in MARKS {
+        assert!(declared.contains(&mark.name), "no scenario declares {}", mark.name);
+    }
+    assert_eq!(declared.iter().filter(|name| !Marks::NONE.has(name)).count(), declared.len());
 }
 
 #[test]

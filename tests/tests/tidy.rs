@@ -10,6 +10,8 @@
 mod documents;
 #[path = "tidy/found.rs"]
 mod found;
+#[path = "tidy/planted.rs"]
+mod planted;
 #[path = "tidy/rules.rs"]
 mod rules;
 #[path = "tidy/source.rs"]
@@ -29,7 +31,7 @@ struct Exception {
 const EXCEPTIONS: &[Exception] = &[];
 
 fn all_rules() -> impl Iterator<Item = &'static (&'static str, Rule)> {
-    rules::RULES.iter().chain(documents::RULES)
+    rules::RULES.iter().chain(documents::RULES).chain(planted::RULES)
 }
 
 fn excused(violation: &Violation) -> bool {

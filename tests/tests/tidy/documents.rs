@@ -120,30 +120,39 @@ fn headers_lead_on(tree: &Tree) -> Vec<Violation> {
     findings.found
 }
 
-/// Each numbered promise of README names its tests in backquotes after "Checked by".
-fn promises(tree: &Tree) -> Vec<Violation> {
-    let advice = "name a test or property that exists, or promise less";
-    let mut findings = Findings::of("promises", advice);
-    let Some(readme) = tree.get("README.md") else { return findings.found };
-    let names: BTreeSet<&str> = tree
-        .rust()
-        .flat_map(|file| file.functions().into_iter().map(|function| function.name))
-        .collect();
+/// The numbered lines of README's section on promises, each with its line number.
+pub fn promise_lines(tree: &Tree) -> Vec<(usize, &str)> {
+    let Some(readme) = tree.get("README.md") else { return Vec::new() };
     let section = readme.text.split("\n## Promises\n").nth(1).unwrap_or("");
     let section = section.split("\n## ").next().unwrap_or("");
     let before = readme.text.find("\n## Promises\n").map_or("", |at| &readme.text[..at]);
     let first_line = before.lines().count() + 2;
-    let items: Vec<(usize, &str)> = section
+    section
         .lines()
         .enumerate()
         .filter(|(_, line)| line.starts_with(|first: char| first.is_ascii_digit()))
         .map(|(at, line)| (first_line + at + 1, line))
+        .collect()
+}
+
+/// Each numbered promise of README names its tests in backquotes after "Checked by".
+fn promises(tree: &Tree) -> Vec<Violation> {
+    let advice = "name a test or property that exists, or promise less";
+    let mut findings = Findings::of("promises", advice);
+    if tree.get("README.md").is_none() {
+        return findings.found;
+    }
+    let names: BTreeSet<&str> = tree
+        .rust()
+        .flat_map(|file| file.functions().into_iter().map(|function| function.name))
         .collect();
+    let items = promise_lines(tree);
     if items.is_empty() {
         findings.add("README.md", 1, "the section Promises has no numbered line".to_owned());
     }
     for (line, item) in items {
         let checked_by = item.split("Checked by").nth(1).unwrap_or("");
+        let checked_by = checked_by.split("Planted:").next().unwrap_or("");
         let tests: Vec<&str> = checked_by.split('`').skip(1).step_by(2).collect();
         if tests.is_empty() {
             findings.add("README.md", line, "a promise without `Checked by`".to_owned());

@@ -221,3 +221,42 @@ fn lists_are_complete() {
     let files = [("core/src/config.rs", config), ("docs/settings.md", page)];
     assert_eq!(places("settings", &files), ["core/src/config.rs:3"]);
 }
+
+#[test]
+fn a_planted_bug_is_in_code_and_bank() {
+    let bank = |name: &str| format!("[\nBug {{\n    name: \"{name}\",\n    promises: &[1],\n}}]\n");
+    let said = |code, bank: &str| {
+        places("planted bugs", &[("core/src/a.rs", code), ("sim/src/bank/bugs.rs", bank)])
+    };
+    let code = "fn a() -> bool {\n    planted(\"a_bug\")\n}\n";
+    assert_eq!(said(code, &bank("a_bug")), Vec::<String>::new());
+    assert_eq!(said(code, &bank("b_bug")), ["core/src/a.rs:2", "sim/src/bank/bugs.rs:3"]);
+}
+
+#[test]
+fn a_promise_about_safety_names_the_bugs_that_break_it() {
+    let bank = "[\nBug {\n    name: \"a_bug\",\n    promises: &[1, 2],\n}]\n";
+    let said = |lines: &str| {
+        let readme = format!("# R\n\n## Promises\n\n{lines}\n\n## More\n");
+        places("broken promises", &[("sim/src/bank/bugs.rs", bank), ("README.md", &readme)])
+    };
+    let one = "1. It holds. Checked by `a`. Planted: `a_bug`.";
+    let two = "2. So does it. Checked by `a`. Planted: `a_bug`.";
+    assert_eq!(said(&format!("{one}\n{two}")), Vec::<String>::new());
+    assert_eq!(said(&format!("{one}\n{two}\n7. Layout. Checked by `a`.")), Vec::<String>::new());
+    assert_eq!(said(&format!("{one}\n{two}\n3. No bug. Checked by `a`.")), ["README.md:7"]);
+    assert_eq!(said(&format!("{one}\n2. Unsaid. Checked by `a`.")), ["README.md:6", "README.md:6"]);
+    assert_eq!(said(one), ["sim/src/bank/bugs.rs:3"], "there is no promise 2");
+}
+
+#[test]
+fn a_mark_is_listed_and_stands_in_one_place() {
+    let list = "const MARKS: [Mark; 1] = [\n    mark(\"a.met\", \"it was\"),\n];\n";
+    let said =
+        |code| places("marks", &[("core/src/a.rs", code), ("core/src/observe/marks.rs", list)]);
+    assert_eq!(said("fn a() {\n    mark(\"a.met\");\n}\n"), Vec::<String>::new());
+    assert_eq!(said("fn a() {\n    mark_if(b, \"a.met\");\n}\n"), Vec::<String>::new());
+    assert_eq!(said("fn a() {}\n"), ["core/src/observe/marks.rs:1"]);
+    let twice = "fn a() {\n    mark(\"a.met\");\n    mark(\"a.met\");\n    mark(\"a.new\");\n}\n";
+    assert_eq!(said(twice), ["core/src/a.rs:3", "core/src/a.rs:4"]);
+}
