@@ -85,15 +85,3 @@ impl Storm<'_> {
         assert!(absent.is_empty(), "the storm has not ended everywhere: {absent:?}");
     }
 }
-
-impl Holds {
-    /// Whether a node that is held so may be down.
-    pub(super) fn is_of_node(&self) -> bool {
-        match self {
-            Holds::Process | Holds::Disk => true,
-            Holds::Clock | Holds::Speed | Holds::Links { .. } | Holds::Members(_) | Holds::Load => {
-                false
-            }
-        }
-    }
-}

@@ -32,9 +32,10 @@ impl Storm<'_> {
             active.until_ms = active.until_ms.min(self.now_ms());
         }
         match &mut active.holds {
-            Holds::Process => {
+            Holds::Process | Holds::Frozen | Holds::Armed => {
                 for at in released {
-                    active.noted.came_true |= self.release_process(active.gust.kind, at);
+                    let has_struck = self.release_process(&active.holds, at);
+                    active.noted.came_true |= has_struck;
                 }
             }
             Holds::Links { pairs, how } => {
@@ -45,11 +46,17 @@ impl Storm<'_> {
                 self.apply_to_links(&rest, *how);
                 *pairs = rest;
             }
-            Holds::Clock => {
+            Holds::Drift => {
                 for at in released {
-                    self.release_clock(active.gust.kind, at);
+                    self.cluster.drift_clock(&self.names[at], self.before.drift_ppm[at]);
                 }
             }
+            Holds::Wall => {
+                for at in released {
+                    self.cluster.set_wall_clock_offset(&self.names[at], 0);
+                }
+            }
+            Holds::Nothing => {}
             Holds::Disk => {
                 for at in released {
                     active.noted.came_true |= self.release_disk(at);
@@ -72,14 +79,6 @@ impl Storm<'_> {
         }
     }
 
-    fn release_clock(&mut self, kind: Kind, at: usize) {
-        let (name, drift_ppm) = (&self.names[at], self.before.drift_ppm[at]);
-        match kind {
-            Kind::WallOffset => self.cluster.set_wall_clock_offset(name, 0),
-            _ => self.cluster.drift_clock(name, drift_ppm),
-        }
-    }
-
     /// Returns whether the node has ended by itself.
     fn release_disk(&mut self, at: usize) -> bool {
         let (machine, world) = (self.machine(at), self.cluster.world());
@@ -95,17 +94,12 @@ impl Storm<'_> {
     }
 
     /// Returns whether what an armed gust waited for has happened.
-    fn release_process(&mut self, kind: Kind, at: usize) -> bool {
+    fn release_process(&mut self, holds: &Holds, at: usize) -> bool {
         let is_running = self.is_running(at);
-        match kind {
-            Kind::FreezeProcess | Kind::FreezeMachine | Kind::FreezeUnseen => {
-                self.cluster.thaw(&[&self.names[at]]);
-            }
-            // To start it anew is what lifts a cut that has not come.
-            Kind::PowerCutInOperation | Kind::CrashInSend if is_running => {
-                self.cluster.crash(&[&self.names[at]])
-            }
-            _ => {}
+        self.cluster.thaw(&[&self.names[at]]);
+        // To start it anew is what lifts a strike that has not come.
+        if matches!(holds, Holds::Armed) && is_running {
+            self.cluster.crash(&[&self.names[at]]);
         }
         self.start(at);
         !is_running
@@ -145,7 +139,8 @@ impl Storm<'_> {
         // One verb heals all links: what others hold is cut anew, at the same instant.
         let held = self.active.iter().filter_map(|active| match &active.holds {
             Holds::Links { pairs, how } => Some((pairs.clone(), *how)),
-            Holds::Process | Holds::Clock | Holds::Disk | Holds::Speed => None,
+            Holds::Process | Holds::Frozen | Holds::Armed | Holds::Disk => None,
+            Holds::Drift | Holds::Wall | Holds::Nothing | Holds::Speed => None,
             Holds::Members(_) | Holds::Load => None,
         });
         for (pairs, how) in held.collect::<Vec<_>>() {
@@ -187,5 +182,22 @@ impl Storm<'_> {
             Kind::MemberAdded | Kind::MembersPromoted | Kind::MemberRemoved => noted.came_true,
             Kind::Overload => noted.came_true,
         }
+    }
+}
+
+impl Holds {
+    /// Whether it is the process of a node.
+    pub(super) fn is_of_process(&self) -> bool {
+        matches!(self, Holds::Process | Holds::Frozen | Holds::Armed)
+    }
+
+    /// Whether it is a clock of a node.
+    pub(super) fn is_of_clock(&self) -> bool {
+        matches!(self, Holds::Drift | Holds::Wall)
+    }
+
+    /// Whether a node that is held so may be down.
+    pub(super) fn is_of_node(&self) -> bool {
+        self.is_of_process() || matches!(self, Holds::Disk)
     }
 }

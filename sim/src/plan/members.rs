@@ -72,9 +72,8 @@ impl Storm<'_> {
     }
 
     pub(super) fn promote_members(&mut self, gust: &Gust) -> Option<Struck> {
-        let learner = |standing: &Standing| match standing {
-            Standing::Learner(id) => Some(*id),
-            _ => None,
+        let learner = |standing: &Standing| {
+            if let Standing::Learner(id) = standing { Some(*id) } else { None }
         };
         let ids: Vec<NodeId> = self.standings.iter().filter_map(learner).collect();
         if ids.is_empty() {
@@ -142,9 +141,8 @@ impl Storm<'_> {
 
     /// Asks the leader who belongs to the cluster, and completes removals: no doubt is left.
     pub(super) fn settle_members(&mut self) {
-        let leaves = |standing: &Standing| match standing {
-            Standing::Leaving(id) => Some(*id),
-            _ => None,
+        let leaves = |standing: &Standing| {
+            if let Standing::Leaving(id) = standing { Some(*id) } else { None }
         };
         let roster = self.cluster.roster();
         let leaving: Vec<NodeId> = self.standings.iter().filter_map(leaves).collect();
@@ -170,20 +168,15 @@ impl Storm<'_> {
         }
     }
 
-    /// The leader itself does not leave: it hands over first.
+    /// The leader itself does not leave: then all stay, and the roster that is read next says so.
     fn remove_in_calm(&mut self, ids: &[NodeId]) {
         let leader = self.cluster.leader();
-        let is_leader = |at: usize| self.names[at] == leader;
-        let id_of = |standing: Standing| match standing {
-            Standing::Leaving(id) => Some(id),
-            _ => None,
-        };
         let leads =
-            (0..self.names.len()).find(|at| is_leader(*at) && id_of(self.standings[*at]).is_some());
-        match leads {
-            // It stays then: the roster that is read next says so.
-            Some(_) => {}
-            None => self.cluster.remove_members(ids),
+            self.names.iter().zip(&self.standings).any(|(name, standing)| {
+                *name == leader && matches!(standing, Standing::Leaving(_))
+            });
+        if !leads {
+            self.cluster.remove_members(ids);
         }
     }
 }

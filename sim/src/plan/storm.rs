@@ -53,8 +53,18 @@ pub(super) struct Active {
 
 /// What of its targets a gust holds.
 pub(super) enum Holds {
+    /// Its process, which it takes down and starts.
     Process,
-    Clock,
+    /// The same: it stands still.
+    Frozen,
+    /// The same: it goes down at some operation.
+    Armed,
+    /// The rate of its clocks.
+    Drift,
+    /// Its wall clock.
+    Wall,
+    /// What it did is done.
+    Nothing,
     Disk,
     /// How fast its machine is.
     Speed,

@@ -14,6 +14,8 @@ use crate::world::{Freeze, LinkSettings, MachineId, World};
 /// Rates of two clocks differ by 1 percent at most: that is what the lease is made for.
 const DRIFT_PPM_MAX: u64 = 4_500;
 const HOUR_MS: u64 = 3_600_000;
+/// Clients of an overload, for each time of the usual load.
+const CLIENTS_COUNT: u64 = 4;
 
 /// What a gust does once it has found what it needs.
 pub(super) struct Struck {
@@ -48,57 +50,38 @@ impl Storm<'_> {
 
     /// Begins it; `None` if it passes by.
     fn begin(&mut self, gust: &Gust) -> Option<Struck> {
-        let crash = |at| Step::Crash(at);
         match gust.kind {
-            Kind::Crash => self.goes_down(gust, crash, gust.lasts_ms),
-            Kind::Restart => self.goes_down(gust, crash, 0),
+            Kind::Crash => self.goes_down(gust, Step::Crash, gust.lasts_ms),
+            Kind::Restart => self.goes_down(gust, Step::Crash, 0),
             Kind::CrashLoop => self.crash_loop(gust),
             Kind::PowerCut => self.goes_down(gust, Step::PowerCut, gust.lasts_ms),
-            Kind::PowerCutInOperation => self.armed(gust, |cluster, name| {
-                cluster.cut_power_at_disk_operation(name, gust.scaled(1, 40));
-            }),
-            Kind::CrashInSend => {
-                self.armed(gust, |cluster, name| cluster.crash_at_send(name, gust.scaled(1, 200)))
-            }
+            Kind::PowerCutInOperation => self.armed(gust, cut_power_in_operation),
+            Kind::CrashInSend => self.armed(gust, crash_in_send),
             Kind::FreezeProcess => self.freeze(gust, Freeze::Process),
             Kind::FreezeMachine => self.freeze(gust, Freeze::Machine),
             Kind::FreezeUnseen => self.freeze(gust, Freeze::MachineUnseen),
-            Kind::Partition => self.links(gust, self.group(gust), true, How::Cut),
-            Kind::OneWayPartition => self.links(gust, self.group(gust), false, How::Cut),
+            Kind::SlowNode => self.slow_node(gust),
+            Kind::Partition => self.both_ways(gust, How::Cut),
+            Kind::OneWayPartition => self.one_way(gust, How::Cut),
             Kind::RandomPartition => self.links(gust, self.random_group(gust), true, How::Cut),
-            Kind::DatagramsBlocked => {
-                self.links(gust, self.group(gust), true, How::DatagramsBlocked)
-            }
-            Kind::LinkLoss => self.weak_links(gust, loss(gust)),
-            Kind::LinkDelay => self.weak_links(gust, delay(gust)),
-            Kind::ClockDrift => self.clock(gust, gust.lasts_ms, |world, id| {
-                world.set_clock_drift_ppm(id, gust.signed(gust.scaled(100, DRIFT_PPM_MAX)));
-            }),
-            Kind::WallJump => self.clock(gust, 0, |world, id| {
-                world.jump_wall_clock(id, gust.signed(gust.scaled(1_000, HOUR_MS)));
-            }),
-            Kind::ClockJump => {
-                self.clock(gust, 0, |world, id| world.jump_clock(id, clock_jump_ms(gust)))
-            }
+            Kind::Ring => self.pairs(gust, self.ring(), How::Cut),
+            Kind::Bridge => self.pairs(gust, self.bridge(gust), How::Cut),
+            Kind::Flapping => self.both_ways(gust, How::Flaps(gust.scaled(20, 600))),
+            Kind::DatagramsBlocked => self.both_ways(gust, How::DatagramsBlocked),
+            Kind::LinkLoss => self.both_ways(gust, loss(gust)),
+            Kind::LinkDelay => self.both_ways(gust, delay(gust)),
+            Kind::OneWayDelay => self.one_way(gust, delay(gust)),
+            Kind::HeavyTail => self.both_ways(gust, heavy_tail(gust)),
+            Kind::Reordering => self.both_ways(gust, reordering(gust)),
+            Kind::Corruption => self.both_ways(gust, corruption(gust)),
+            Kind::ClockDrift => self.clock(gust, Holds::Drift, gust.lasts_ms, drift),
+            Kind::WallOffset => self.clock(gust, Holds::Wall, gust.lasts_ms, offset_wall),
+            Kind::WallJump => self.clock(gust, Holds::Nothing, 0, jump_wall),
+            Kind::ClockJump => self.clock(gust, Holds::Nothing, 0, jump_clock),
             Kind::DiskFull => self.disk(gust, Storm::fill_disk),
             Kind::DiskSlow => self.disk(gust, Storm::slow_disk_down),
             Kind::SyncsFail => self.disk(gust, Storm::fail_syncs),
             Kind::DiskStalls => self.disk(gust, Storm::stall_disk),
-            Kind::SlowNode => self.slow_node(gust),
-            Kind::WallOffset => self.clock(gust, gust.lasts_ms, |world, id| {
-                world.set_wall_clock_offset(id, gust.signed(gust.scaled(1_000, HOUR_MS)));
-            }),
-            Kind::HeavyTail | Kind::Reordering | Kind::Corruption => {
-                self.weak_links(gust, weak(gust))
-            }
-            Kind::OneWayDelay => {
-                self.links(gust, self.group(gust), false, How::Behaves(delay(gust)))
-            }
-            Kind::Flapping => {
-                self.links(gust, self.group(gust), true, How::Flaps(gust.scaled(20, 600)))
-            }
-            Kind::Ring => self.pairs(gust, self.ring(), How::Cut),
-            Kind::Bridge => self.pairs(gust, self.bridge(gust), How::Cut),
             Kind::HalfOutage => self.outage(gust, 0),
             Kind::StaggeredOutage => self.outage(gust, gust.scaled(20, 500)),
             Kind::AlternatingHalves => self.alternating(gust),
@@ -106,11 +89,7 @@ impl Storm<'_> {
             Kind::MemberAdded => self.add_member(gust),
             Kind::MembersPromoted => self.promote_members(gust),
             Kind::MemberRemoved => self.remove_member(gust),
-            Kind::Overload => {
-                let clients_count = 4 * gust.scaled(1, 9);
-                self.cluster.start_burst(gust.number, clients_count);
-                Some(Struck::of(BTreeSet::new(), Holds::Load, gust.lasts_ms))
-            }
+            Kind::Overload => self.overload(gust),
         }
     }
 
@@ -118,7 +97,7 @@ impl Storm<'_> {
     fn is_process_free(&self, at: usize) -> bool {
         self.standings[at].is_member()
             && self.is_running(at)
-            && !self.holds(at, |holds| matches!(holds, Holds::Process))
+            && !self.holds(at, Holds::is_of_process)
     }
 
     fn holds(&self, at: usize, what: impl Fn(&Holds) -> bool) -> bool {
@@ -193,11 +172,11 @@ impl Storm<'_> {
     }
 
     /// What strikes once the node has done so much more.
-    fn armed(&mut self, gust: &Gust, arm: impl FnOnce(&mut Cluster, &str)) -> Option<Struck> {
+    fn armed(&mut self, gust: &Gust, arm: fn(&mut Cluster, &str, &Gust)) -> Option<Struck> {
         let at = gust.node;
         self.is_process_free(at).then(|| {
-            arm(self.cluster, &self.names[at]);
-            Struck::of([at].into(), Holds::Process, gust.lasts_ms)
+            arm(self.cluster, &self.names[at], gust);
+            Struck::of([at].into(), Holds::Armed, gust.lasts_ms)
         })
     }
 
@@ -205,7 +184,7 @@ impl Storm<'_> {
         let at = gust.node;
         self.is_process_free(at).then(|| {
             self.cluster.freeze_as(&[&self.names[at]], how);
-            Struck::of([at].into(), Holds::Process, gust.lasts_ms)
+            Struck::of([at].into(), Holds::Frozen, gust.lasts_ms)
         })
     }
 
@@ -267,8 +246,19 @@ impl Storm<'_> {
         Some(Struck { noted, ..Struck::of(BTreeSet::new(), holds, gust.lasts_ms) })
     }
 
-    fn weak_links(&mut self, gust: &Gust, settings: LinkSettings) -> Option<Struck> {
-        self.links(gust, self.group(gust), true, How::Behaves(settings))
+    /// Between the gust's side and all others.
+    fn both_ways(&mut self, gust: &Gust, how: How) -> Option<Struck> {
+        self.links(gust, self.group(gust), true, how)
+    }
+
+    /// From the gust's side to all others, or back.
+    fn one_way(&mut self, gust: &Gust, how: How) -> Option<Struck> {
+        self.links(gust, self.group(gust), false, how)
+    }
+
+    fn overload(&mut self, gust: &Gust) -> Option<Struck> {
+        self.cluster.start_burst(gust.number, CLIENTS_COUNT * gust.scaled(1, 9));
+        Some(Struck::of(BTreeSet::new(), Holds::Load, gust.lasts_ms))
     }
 
     fn slow_node(&mut self, gust: &Gust) -> Option<Struck> {
@@ -287,13 +277,14 @@ impl Storm<'_> {
     fn clock(
         &self,
         gust: &Gust,
+        holds: Holds,
         lasts_ms: u64,
-        change: impl FnOnce(&World, MachineId),
+        change: fn(&World, MachineId, &Gust),
     ) -> Option<Struck> {
         let at = gust.node;
-        self.is_part_free(at, |holds| matches!(holds, Holds::Clock)).then(|| {
-            change(self.cluster.world(), self.machine(at));
-            Struck::of([at].into(), Holds::Clock, lasts_ms)
+        self.is_part_free(at, Holds::is_of_clock).then(|| {
+            change(self.cluster.world(), self.machine(at), gust);
+            Struck::of([at].into(), holds, lasts_ms)
         })
     }
 
@@ -376,22 +367,55 @@ fn down(gust: &Gust, at: usize) -> Step {
     if gust.is_reversed() { Step::PowerCut(at) } else { Step::Crash(at) }
 }
 
-fn loss(gust: &Gust) -> LinkSettings {
-    let share = gust.scaled(5, 600) as f64 / 1_000.0;
-    LinkSettings { loss: share, duplication: share / 2.0, ..LinkSettings::default() }
+fn cut_power_in_operation(cluster: &mut Cluster, name: &str, gust: &Gust) {
+    cluster.cut_power_at_disk_operation(name, gust.scaled(1, 40));
 }
 
-fn weak(gust: &Gust) -> LinkSettings {
-    let (share, usual) = (gust.scaled(5, 300) as f64 / 1_000.0, LinkSettings::default());
-    match gust.kind {
-        Kind::HeavyTail => LinkSettings { heavy_tail: share, ..usual },
-        Kind::Reordering => LinkSettings { reordering: share, ..usual },
-        _ => LinkSettings { corruption: share / 10.0, ..usual },
-    }
+fn crash_in_send(cluster: &mut Cluster, name: &str, gust: &Gust) {
+    cluster.crash_at_send(name, gust.scaled(1, 200));
 }
 
-fn delay(gust: &Gust) -> LinkSettings {
-    LinkSettings { latency_us_max: gust.scaled(2_000, 150_000), ..LinkSettings::default() }
+/// A share of at most so many in a thousand.
+fn share(gust: &Gust, per_mille_max: u64) -> f64 {
+    gust.scaled(5, per_mille_max) as f64 / 1_000.0
+}
+
+fn loss(gust: &Gust) -> How {
+    let (loss, duplication) = (share(gust, 600), share(gust, 300));
+    How::Behaves(LinkSettings { loss, duplication, ..LinkSettings::default() })
+}
+
+fn delay(gust: &Gust) -> How {
+    let latency_us_max = gust.scaled(2_000, 150_000);
+    How::Behaves(LinkSettings { latency_us_max, ..LinkSettings::default() })
+}
+
+fn heavy_tail(gust: &Gust) -> How {
+    How::Behaves(LinkSettings { heavy_tail: share(gust, 300), ..LinkSettings::default() })
+}
+
+fn reordering(gust: &Gust) -> How {
+    How::Behaves(LinkSettings { reordering: share(gust, 300), ..LinkSettings::default() })
+}
+
+fn corruption(gust: &Gust) -> How {
+    How::Behaves(LinkSettings { corruption: share(gust, 30), ..LinkSettings::default() })
+}
+
+fn drift(world: &World, id: MachineId, gust: &Gust) {
+    world.set_clock_drift_ppm(id, gust.signed(gust.scaled(100, DRIFT_PPM_MAX)));
+}
+
+fn offset_wall(world: &World, id: MachineId, gust: &Gust) {
+    world.set_wall_clock_offset(id, gust.signed(gust.scaled(1_000, HOUR_MS)));
+}
+
+fn jump_wall(world: &World, id: MachineId, gust: &Gust) {
+    world.jump_wall_clock(id, gust.signed(gust.scaled(1_000, HOUR_MS)));
+}
+
+fn jump_clock(world: &World, id: MachineId, gust: &Gust) {
+    world.jump_clock(id, clock_jump_ms(gust));
 }
 
 /// How far a gust moves a monotonic clock ahead.
