@@ -54,7 +54,8 @@ impl Medium {
     /// One number over all files as processes see them, what was not synced included.
     pub(in super::super) fn digest(&self) -> u64 {
         let _entered = self.enter();
-        let read = read_folder(Path::new("/")).expect("a disk without faults is read");
+        let mut read = read_folder(Path::new("/")).expect("a disk without faults is read");
+        read.sort();
         let mut hasher = crc32fast::Hasher::new();
         for (path, bytes) in &read {
             hasher.update(path.as_os_str().as_encoded_bytes());
