@@ -6,7 +6,7 @@
 //! - Timers run on simulated time, not on these clocks: a machine whose clock is fast or was
 //!   stopped wakes at another reading than it asked for (`ports::sleep_until` copes with it).
 //!
-//! Read next: [`MachineClock`], `faults.rs` for who changes it.
+//! Read next: [`MachineClock`], `faults/clocks.rs` for who changes it.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 

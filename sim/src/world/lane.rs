@@ -6,7 +6,7 @@
 //! - Jobs of one lane run in the order of [`Lane::run`], one at a time.
 //! - A job runs on its machine: with its clock, its disk, and never while it is frozen.
 //!
-//! Read next: `disk.rs`.
+//! Read next: `disk/mod.rs`.
 
 use std::io;
 use std::sync::Arc;

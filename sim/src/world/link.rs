@@ -1,6 +1,7 @@
 //! The links between machines: who hears whom, how late, and what gets lost.
 //!
-//! Datagrams are dropped, delayed, reordered, duplicated, corrupted. A stream shows loss as delay only: its
+//! Datagrams are dropped, delayed, reordered, duplicated, corrupted.
+//! A stream shows loss as delay only: its
 //! segments stay in order, and one that cannot pass is held with all later ones and tried again
 //! after a retransmission timeout that doubles, as long as its sender still has the socket.
 //!

@@ -10,7 +10,7 @@
 //! - A panic on a machine fails the run, with seed, time, machine and the last events.
 //! - No file outside this folder names the libraries below.
 //!
-//! Read next: [`World`], `faults.rs` for what can go wrong, `kernel.rs` for how it runs.
+//! Read next: [`World`], `faults/mod.rs` for what can go wrong, `kernel.rs` for how it runs.
 //! Source: the design of FoundationDB's simulator (Zhou et al. 2021, section 4).
 
 mod clock;

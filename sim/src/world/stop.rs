@@ -8,7 +8,7 @@
 //! - After a crash the machine has no socket left, and its ports can be bound again.
 //! - A crash keeps what was written; a power cut keeps what was synced, and what luck keeps.
 //!
-//! Read next: `kernel.rs` for the rest of the kernel, `faults.rs` for the world's verbs.
+//! Read next: `kernel.rs` for the rest of the kernel, `faults/mod.rs` for the world's verbs.
 
 use turmoil_net::{NetstatState, Packet};
 

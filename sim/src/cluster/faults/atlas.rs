@@ -45,8 +45,9 @@ impl Atlas {
         if !self.spares_nothing && 2 * (others_count + 1) >= nodes_count {
             let spoiled = &self.spoiled;
             return Err(format!(
-                "of {nodes_count} disks these are spoiled: {spoiled:?}; one more is no minority, and \
-                 may hold the last good copy; say even_the_last_good_copy() if that is the point"
+                "of {nodes_count} disks these are spoiled: {spoiled:?}; one more is no minority, \
+                 and may hold the last good copy; say even_the_last_good_copy() if that is the \
+                 point"
             ));
         }
         match self.spoiled.get(&at) {

@@ -48,8 +48,8 @@ impl Cluster {
         }
     }
 
-    /// Crashes the process and starts it again after so long, so many times, with the workload going
-    /// on. Panics if it does not run.
+    /// Crashes the process and starts it again after so long, so many times, while clients go on
+    /// as before. Panics if it does not run.
     pub fn crash_loop(&mut self, name: &str, interval_ms: u64, times: u64) {
         for _ in 0..times {
             self.crash(&[name]);
@@ -94,7 +94,8 @@ impl Cluster {
         node.start(&self.world);
     }
 
-    /// Why the node has ended by itself, which only a sick disk allows; `None` since its next start.
+    /// Why the node has ended by itself, which only a sick disk allows; `None` since its next
+    /// start.
     pub fn ended(&self, name: &str) -> Option<String> {
         self.nodes[self.place(name)].ended()
     }

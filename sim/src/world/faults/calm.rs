@@ -1,7 +1,7 @@
 //! The end of every fault: things are as usual again.
 //!
 //! Invariants
-//! - A fault with a verb in this folder ends here; what is down stays down, what is lost stays lost.
+//! - A fault with a verb in this folder ends here; what is down stays down, and what is lost lost.
 //!
 //! Read next: the other files of this folder, each of whose verbs this undoes.
 

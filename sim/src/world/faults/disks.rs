@@ -43,8 +43,8 @@ impl World {
         });
     }
 
-    /// This share of the waits of [`World::set_disk_latency`] takes up to so much longer, at least a
-    /// tenth of it. Default 0.
+    /// This share of the waits of [`World::set_disk_latency`] takes up to so much longer, at least
+    /// a tenth of it. Default 0.
     pub fn set_disk_stalls(&self, id: MachineId, share: f64, ms_max: u64) {
         self.on(id, &format!("disk stalls: {share}, up to {ms_max} ms"), |machine| {
             machine.disk.change_faults(|faults| faults.stalls = (share, ms_max));
