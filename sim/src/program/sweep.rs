@@ -215,6 +215,8 @@ mod tests {
             refused_count: 0,
             unknown_count: 0,
             tokens_count: 0,
+            coverage: Default::default(),
+            marks: Default::default(),
         }
     }
 

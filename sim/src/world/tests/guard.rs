@@ -56,7 +56,8 @@ fn what_a_machine_gets_from_its_ports_is_the_same_in_every_run() {
 
 #[test]
 fn each_way_around_the_ports_gives_another_run() {
-    let leaks: [(&str, fn(&Env) -> Vec<u8>); 4] = [
+    type Leak = fn(&Env) -> Vec<u8>;
+    let leaks: [(&str, Leak); 4] = [
         ("std::time::Instant::now", |_| format!("{:?}", Instant::now()).into_bytes()),
         ("SystemTime::now", |_| {
             let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
