@@ -291,6 +291,10 @@ impl Consensus {
         self.ages.followed_age_ms(self.env.clock.now())
     }
 
+    pub(super) fn now(&self) -> Now {
+        self.env.clock.now()
+    }
+
     /// Milliseconds since a leader was last heard.
     pub(crate) fn leader_age_ms(&self) -> u64 {
         self.ages.age_ms(self.env.clock.now())

@@ -6,6 +6,8 @@
 //!
 //! Invariants
 //! - Ticks run from a heartbeat before the shortest election timeout on, so no election is late.
+//! - A leader that its quorum does not confirm is silent for long enough, again and again, that
+//!   voters who hear only it may grant their votes to another.
 //! - Only what this node accepted from a leader keeps it quiet: frames of a deposed one do not.
 
 use std::future::Future;
@@ -23,6 +25,8 @@ pub(super) struct Pace {
     heartbeat_ms: u64,
     /// Silence of the leader from which on openraft ticks.
     quiet_ms: u64,
+    /// Time without a quorum's acknowledgement after which a leader is alone.
+    alone_ms: u64,
 }
 
 /// What consensus needs until the next look.
@@ -30,6 +34,10 @@ pub(super) struct Pace {
 enum Need {
     /// This node leads: show it, and look again after an interval.
     Heartbeat,
+    /// This node leads, and no quorum confirms it: show it once, then be silent for so long. Voters
+    /// who hear a leader grant no vote: with each heartbeat one that reaches too few of them would
+    /// keep the others from electing anybody (Ongaro 2014, section 6.2).
+    Probe { silent_ms: u64 },
     /// The leader is heard: nothing can be due for so long.
     Nothing { for_ms: u64 },
     /// An election may be due.
@@ -40,7 +48,8 @@ impl Pace {
     pub(super) fn new(cluster: &ClusterSettings) -> Pace {
         let heartbeat_ms = cluster.heartbeat_interval_ms;
         let quiet_ms = cluster.election_timeout_ms_min.saturating_sub(heartbeat_ms);
-        Pace { heartbeat_ms, quiet_ms }
+        let alone_ms = cluster.election_timeout_ms_max.saturating_mul(2);
+        Pace { heartbeat_ms, quiet_ms, alone_ms }
     }
 
     /// What comes within the interval of heartbeats; `None` if nothing does.
@@ -48,14 +57,17 @@ impl Pace {
         tokio::time::timeout(Duration::from_millis(self.heartbeat_ms), coming).await.ok()
     }
 
-    /// `followed_age_ms`: since a leader's frame was accepted; `None` if none was since the boot.
-    fn need(self, is_elected: bool, followed_age_ms: Option<u64>) -> Need {
-        match (is_elected, followed_age_ms) {
-            (true, _) => Need::Heartbeat,
-            (false, Some(age_ms)) if age_ms < self.quiet_ms => {
+    /// `unconfirmed_ms`: since a quorum acknowledged this leader, or elected it; `None` if this
+    /// node does not lead. `followed_age_ms`: since a leader's frame was accepted; `None` if none
+    /// was since the boot.
+    fn need(self, unconfirmed_ms: Option<u64>, followed_age_ms: Option<u64>) -> Need {
+        match (unconfirmed_ms, followed_age_ms) {
+            (Some(ms), _) if ms < self.alone_ms => Need::Heartbeat,
+            (Some(_), _) => Need::Probe { silent_ms: self.alone_ms.saturating_mul(2) },
+            (None, Some(age_ms)) if age_ms < self.quiet_ms => {
                 Need::Nothing { for_ms: self.quiet_ms - age_ms }
             }
-            (false, _) => Need::Ticks,
+            (None, _) => Need::Ticks,
         }
     }
 }
@@ -69,15 +81,20 @@ impl Consensus {
     /// Keeps consensus awake as far as it must be, until it ends.
     pub(crate) async fn keep_pace(&self) {
         let mut metrics = self.raft.server_metrics();
+        let mut elected_at = None;
         loop {
             let is_elected = metrics.borrow_watched().state == ServerState::Leader;
-            let need = self.pace.need(is_elected, self.followed_age_ms());
+            let now = self.now();
+            elected_at = is_elected.then(|| elected_at.unwrap_or(now));
+            let confirmed_at = elected_at.max(elected_at.and(self.watched().quorum_acked_at));
+            let unconfirmed_ms = confirmed_at.map(|at| now.ms_since(at));
+            let need = self.pace.need(unconfirmed_ms, self.followed_age_ms());
             self.raft.runtime_config().tick(need == Need::Ticks);
             let wait_ms = match need {
                 Need::Heartbeat | Need::Ticks => self.pace.heartbeat_ms,
-                Need::Nothing { for_ms } => for_ms,
+                Need::Nothing { for_ms } | Need::Probe { silent_ms: for_ms } => for_ms,
             };
-            if need == Need::Heartbeat && self.raft.trigger().heartbeat().await.is_err() {
+            if is_elected && self.raft.trigger().heartbeat().await.is_err() {
                 return;
             }
             // A change of role is looked at at once. A frame puts the timer off before it fires: a
@@ -86,7 +103,7 @@ impl Consensus {
             tokio::select! {
                 biased;
                 changed = metrics.changed() => if changed.is_err() { return },
-                () = self.followed.notified(), if need != Need::Heartbeat => {}
+                () = self.followed.notified(), if !is_elected => {}
                 () = wait => {}
             }
         }
@@ -99,18 +116,19 @@ mod tests {
 
     #[test]
     fn ticks_run_while_an_election_may_be_near_and_only_then() {
-        let pace = Pace { heartbeat_ms: 30, quiet_ms: 120 };
+        let pace = Pace { heartbeat_ms: 30, quiet_ms: 120, alone_ms: 480 };
         let rows = [
-            (true, Some(0), Need::Heartbeat),
-            (true, None, Need::Heartbeat), // leads since its boot, heard nobody
-            (false, Some(0), Need::Nothing { for_ms: 120 }),
-            (false, Some(119), Need::Nothing { for_ms: 1 }),
-            (false, Some(120), Need::Ticks),
-            (false, Some(10_000), Need::Ticks),
-            (false, None, Need::Ticks), // just booted: nobody may be there to be heard
+            (Some(0), Some(0), Need::Heartbeat),
+            (Some(479), None, Need::Heartbeat), // leads since its boot, heard nobody
+            (Some(480), None, Need::Probe { silent_ms: 960 }), // its quorum is gone
+            (None, Some(0), Need::Nothing { for_ms: 120 }),
+            (None, Some(119), Need::Nothing { for_ms: 1 }),
+            (None, Some(120), Need::Ticks),
+            (None, Some(10_000), Need::Ticks),
+            (None, None, Need::Ticks), // just booted: nobody may be there to be heard
         ];
-        for (is_elected, age_ms, need) in rows {
-            assert_eq!(pace.need(is_elected, age_ms), need, "{is_elected} {age_ms:?}");
+        for (unconfirmed_ms, age_ms, need) in rows {
+            assert_eq!(pace.need(unconfirmed_ms, age_ms), need, "{unconfirmed_ms:?} {age_ms:?}");
         }
     }
 
