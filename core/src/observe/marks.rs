@@ -29,10 +29,7 @@ pub const MARKS: [Mark; 30] = [
     mark("heartbeat.pause_noticed", "a node has seen by its timers that it did not run"),
     mark("heartbeat.peer_silent", "a peer has missed so many pings that it counts as silent"),
     mark("leader.deposed", "an elected node gives up its term: no quorum for too long"),
-    mark(
-        "leader.fenced_by_pause",
-        "a node that acted uses its token only after a new confirmation",
-    ),
+    mark("leader.fenced_by_pause", "a node that acted waits for a new confirmation after a pause"),
     mark("leader.lease_ran_out", "a node that acted may not: no quorum has confirmed it in time"),
     mark("leader.older_record_refused", "a record of a token that is not the newest is refused"),
     mark("leader.old_lease_waited_out", "an elected node waits for what an older one may still do"),

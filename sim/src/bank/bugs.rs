@@ -89,8 +89,8 @@ pub const BUGS: [Bug; 16] = [
         what: "a sync that failed is tried again, and believed, though the system has forgotten",
         promises: &[10],
         scenario: "hunt_failed_sync",
-        says: "history:",
-        seeds_count_max: 20,
+        says: "of its records is missing",
+        seeds_count_max: 40,
     },
     Bug {
         name: "joint_change_left_unfinished",

@@ -19,7 +19,7 @@ pub struct Sent {
 
 impl Cluster {
     /// Sends a write; `None` if it was not acknowledged.
-    pub fn send(&mut self, name: &str, value: &str) -> Option<Sent> {
+    pub fn send_once(&mut self, name: &str, value: &str) -> Option<Sent> {
         let (command, id) = (objects::put(name, value), self.caller.request_id());
         let at = self.any_up(&self.caller)?;
         let start_ms = self.world.now_ms();

@@ -16,7 +16,7 @@ pub(super) fn a_repeated_request_is_answered_and_not_executed(seed: u64) -> Repo
     let mut cluster = setup.seed(seed);
     let mut sent: Vec<Sent> = Vec::new();
     for number in 1..=REPEATED_COUNT {
-        sent.extend(cluster.send(&format!("once{number}"), "yes"));
+        sent.extend(cluster.send_once(&format!("once{number}"), "yes"));
     }
     let mut repeated_count = sent.iter().filter(|one| cluster.send_again(one)).count();
     cluster.start_writers(Workload { pause_ms: 5, ..Workload::default() });

@@ -16,8 +16,11 @@ use rand::rngs::SysRng;
 
 use super::*;
 
+/// What a machine says, made of its ports or of what lies beside them.
+type Leak = fn(&Env) -> Vec<u8>;
+
 /// Runs a machine that sends what `leak` gives it, and tells the event hash of the run.
-fn hash_with(leak: fn(&Env) -> Vec<u8>) -> u64 {
+fn hash_with(leak: Leak) -> u64 {
     run_isolated(move || {
         let world = World::new(1);
         let main = move |env: Env| async move {
@@ -45,7 +48,7 @@ fn hash_with(leak: fn(&Env) -> Vec<u8>) -> u64 {
 
 #[test]
 fn what_a_machine_gets_from_its_ports_is_the_same_in_every_run() {
-    let from_ports: fn(&Env) -> Vec<u8> = |env| {
+    let from_ports: Leak = |env| {
         let mut bytes = [0; 16];
         env.entropy.fill("guard", &mut bytes);
         let (now, wall) = (env.clock.now().ns, env.clock.wall().0);
@@ -56,7 +59,6 @@ fn what_a_machine_gets_from_its_ports_is_the_same_in_every_run() {
 
 #[test]
 fn each_way_around_the_ports_gives_another_run() {
-    type Leak = fn(&Env) -> Vec<u8>;
     let leaks: [(&str, Leak); 4] = [
         ("std::time::Instant::now", |_| format!("{:?}", Instant::now()).into_bytes()),
         ("SystemTime::now", |_| {
