@@ -75,7 +75,7 @@ impl Pace {
 impl Consensus {
     /// Whether a leader's frame was accepted so lately that no election can be due.
     pub(super) fn follows(&self) -> bool {
-        matches!(self.pace.need(false, self.followed_age_ms()), Need::Nothing { .. })
+        matches!(self.pace.need(None, self.followed_age_ms()), Need::Nothing { .. })
     }
 
     /// Keeps consensus awake as far as it must be, until it ends.
