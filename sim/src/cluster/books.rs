@@ -16,6 +16,8 @@ pub(super) struct Books {
     pub(super) names: Names,
     pub(super) locks: Locks,
     swaps: Swaps,
+    /// Requests that changed something else than registers, and were acknowledged.
+    pub(super) acknowledged_count: u64,
 }
 
 /// What a client knows of its request in the end.
@@ -52,6 +54,9 @@ impl Known {
 impl Books {
     /// A request is over, or was given up.
     pub(super) fn note(&mut self, what: &What, span: Span, known: &Known) {
+        let (is_done, is_of_registers) =
+            (known.ended() == Ended::Acknowledged, what.is_of_registers());
+        self.acknowledged_count += u64::from(is_done && what.is_repeated() && !is_of_registers);
         match (what, known) {
             (What::Put { .. } | What::Read { .. } | What::Unlock { .. }, _) => {}
             (What::Swap { name, expected, value }, Known::Answered { index, reply }) => {

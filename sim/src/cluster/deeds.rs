@@ -73,6 +73,18 @@ impl What {
         Ok(text.into())
     }
 
+    /// Whether the ledger of registers counts it.
+    pub(super) fn is_of_registers(&self) -> bool {
+        match self {
+            What::Put { .. } | What::Read { .. } | What::Swap { .. } => true,
+            What::Append { .. }
+            | What::ReadList { .. }
+            | What::Insert { .. }
+            | What::Lock { .. }
+            | What::Unlock { .. } => false,
+        }
+    }
+
     /// Whether a client that does not know what became of it asks again, under the same id.
     pub(super) fn is_repeated(&self) -> bool {
         match self {

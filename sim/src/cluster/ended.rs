@@ -3,8 +3,8 @@
 use super::Cluster;
 
 impl Cluster {
-    /// Waits until the node has ended by itself, for whatever reason, and returns that; `None` if it
-    /// still runs after this time.
+    /// Waits until the node has ended by itself, for whatever reason, and returns that; `None` if
+    /// it still runs after this time.
     pub fn ends_within_ms(&mut self, name: &str, ms: u64) -> Option<String> {
         let at = self.place(name);
         self.nodes[at].set_may_end(true);

@@ -175,7 +175,7 @@ impl Cluster {
             event_hash: self.world.event_hash(),
             events_count: self.world.events_count(),
             simulated_ms: self.world.now_ms(),
-            acknowledged_count: self.ledger.acknowledged_count,
+            acknowledged_count: self.ledger.acknowledged_count + self.books.acknowledged_count,
             refused_count: self.ledger.refused_count,
             unknown_count: self.ledger.unknown_count,
             tokens_count: self.tokens.len() as u64,

@@ -183,7 +183,10 @@ impl<'a> Storm<'a> {
             .active
             .iter()
             .flat_map(|active| step_ms(active).into_iter().chain(std::iter::once(active.until_ms)));
-        of_gusts.chain(self.fragile.values().copied()).min()
+        // One that another gust holds down is late, and comes back when that ends.
+        let now_ms = self.now_ms();
+        let fragile = self.fragile.values().copied().filter(|due_ms| *due_ms > now_ms);
+        of_gusts.chain(fragile).min()
     }
 
     /// Steps whose time has come, then ends.

@@ -158,7 +158,8 @@ impl Kernel {
         loop {
             self.rounds.1 += 1;
             if self.rounds.1 > ROUNDS_COUNT_MAX {
-                self.fail(None, "tasks run in circles: time does not move on");
+                let ready = self.machines.iter().position(|machine| machine.is_ready(now_us));
+                self.fail(ready, "tasks run in circles: time does not move on");
             }
             let delivered = self.deliver_due(now_us);
             let polled = self.poll_ready(now_us);

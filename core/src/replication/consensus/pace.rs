@@ -19,6 +19,12 @@ use openraft::async_runtime::WatchReceiver;
 use super::facade::Consensus;
 use crate::config::ClusterSettings;
 
+/// Election timeouts without its quorum after which a leader counts as alone. Disks of a second and
+/// more keep a quorum from answering for as long, and their leader must not be silenced.
+const ALONE_TIMEOUTS_COUNT: u64 = 12;
+/// Election timeouts for which it is silent then: two of them bring about an election.
+const SILENT_TIMEOUTS_COUNT: u64 = 4;
+
 /// The lengths that matter.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
@@ -27,6 +33,8 @@ pub(super) struct Pace {
     quiet_ms: u64,
     /// Time without a quorum's acknowledgement after which a leader is alone.
     alone_ms: u64,
+    /// How long it is silent then, each time.
+    silent_ms: u64,
 }
 
 /// What consensus needs until the next look.
@@ -48,8 +56,9 @@ impl Pace {
     pub(super) fn new(cluster: &ClusterSettings) -> Pace {
         let heartbeat_ms = cluster.heartbeat_interval_ms;
         let quiet_ms = cluster.election_timeout_ms_min.saturating_sub(heartbeat_ms);
-        let alone_ms = cluster.election_timeout_ms_max.saturating_mul(2);
-        Pace { heartbeat_ms, quiet_ms, alone_ms }
+        let alone_ms = cluster.election_timeout_ms_max.saturating_mul(ALONE_TIMEOUTS_COUNT);
+        let silent_ms = cluster.election_timeout_ms_max.saturating_mul(SILENT_TIMEOUTS_COUNT);
+        Pace { heartbeat_ms, quiet_ms, alone_ms, silent_ms }
     }
 
     /// What comes within the interval of heartbeats; `None` if nothing does.
@@ -63,7 +72,7 @@ impl Pace {
     fn need(self, unconfirmed_ms: Option<u64>, followed_age_ms: Option<u64>) -> Need {
         match (unconfirmed_ms, followed_age_ms) {
             (Some(ms), _) if ms < self.alone_ms => Need::Heartbeat,
-            (Some(_), _) => Need::Probe { silent_ms: self.alone_ms.saturating_mul(2) },
+            (Some(_), _) => Need::Probe { silent_ms: self.silent_ms },
             (None, Some(age_ms)) if age_ms < self.quiet_ms => {
                 Need::Nothing { for_ms: self.quiet_ms - age_ms }
             }
@@ -116,7 +125,8 @@ mod tests {
 
     #[test]
     fn ticks_run_while_an_election_may_be_near_and_only_then() {
-        let pace = Pace { heartbeat_ms: 30, quiet_ms: 120, alone_ms: 480 };
+        let (alone_ms, silent_ms) = (480, 960);
+        let pace = Pace { heartbeat_ms: 30, quiet_ms: 120, alone_ms, silent_ms };
         let rows = [
             (Some(0), Some(0), Need::Heartbeat),
             (Some(479), None, Need::Heartbeat), // leads since its boot, heard nobody
