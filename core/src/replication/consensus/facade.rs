@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -46,6 +47,8 @@ pub(crate) struct Consensus {
     ages: Arc<FrameAges>,
     pub(super) receiving: Arc<Mutex<Option<Receiving>>>,
     pub(super) pace: Pace,
+    /// Whether this node leads without a quorum, and shows itself only now and then.
+    pub(super) is_alone: Arc<AtomicBool>,
     /// Told whenever a leader's frame was accepted.
     pub(super) followed: Arc<Notify>,
     write_timeout: Duration,
@@ -120,7 +123,8 @@ impl Consensus {
         let raft = NodeRuntime::scope(seed, starting).await.map_err(io::Error::other)?;
         let write_timeout = Duration::from_millis(cluster.write_timeout_ms);
         let (pace, followed, receiving) = (Pace::new(&cluster), Arc::default(), Arc::default());
-        Ok(Consensus { raft, env, this, ages, receiving, pace, followed, write_timeout })
+        let is_alone = Arc::default();
+        Ok(Consensus { raft, env, this, ages, receiving, pace, is_alone, followed, write_timeout })
     }
 
     /// Writes the founding members as the first entry. Every founding node does it, with the same
@@ -175,6 +179,10 @@ impl Consensus {
     pub(crate) async fn read_index(&self) -> Option<LogIndex> {
         if planted("read_without_barrier") {
             return Some(self.watched().applied_index);
+        }
+        // To ask is to be heard, and voters who hear a leader elect no other.
+        if self.is_alone.load(Ordering::Relaxed) {
+            return None;
         }
         let confirmed = self.raft.get_read_linearizer(ReadPolicy::ReadIndex).await.ok()?;
         Some(to_index(confirmed.read_log_id().log_id().index()))

@@ -11,6 +11,7 @@
 //! - Only what this node accepted from a leader keeps it quiet: frames of a deposed one do not.
 
 use std::future::Future;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use openraft::ServerState;
@@ -98,6 +99,7 @@ impl Consensus {
             let confirmed_at = elected_at.max(elected_at.and(self.watched().quorum_acked_at));
             let unconfirmed_ms = confirmed_at.map(|at| now.ms_since(at));
             let need = self.pace.need(unconfirmed_ms, self.followed_age_ms());
+            self.is_alone.store(matches!(need, Need::Probe { .. }), Ordering::Relaxed);
             self.raft.runtime_config().tick(need == Need::Ticks);
             let wait_ms = match need {
                 Need::Heartbeat | Need::Ticks => self.pace.heartbeat_ms,
