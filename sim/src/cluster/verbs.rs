@@ -14,6 +14,8 @@ use super::{Cluster, DEFAULT_BOUND_MS, Objects, Report, Request, objects};
 const ATTEMPT_MS: u64 = 300;
 /// Pause of a client that was refused.
 const PAUSE_MS: u64 = 20;
+/// Pause between two such readings.
+const READING_PAUSE_MS: u64 = 50;
 /// How often all nodes are read, until they are read between two commands.
 const READINGS_COUNT_MAX: u64 = 20;
 
@@ -149,13 +151,22 @@ impl Cluster {
     fn replicas(&mut self) -> Vec<(String, Objects)> {
         for _ in 0..READINGS_COUNT_MAX {
             let before = self.reached();
-            let replicas = self.up().into_iter().map(|at| self.replica(at)).collect();
-            // A write of unknown outcome may come through while nodes are read one by one.
-            if self.reached() == before {
-                return replicas;
+            let mut indexes = before.values().map(|(index, _)| index);
+            let first = indexes.next();
+            // A write of unknown outcome may come through after the logs were equal: it reaches one
+            // node after the other.
+            if indexes.all(|index| Some(index) == first) {
+                let replicas = self.up().into_iter().map(|at| self.replica(at)).collect();
+                if self.reached() == before {
+                    return replicas;
+                }
             }
+            self.run_for_ms(READING_PAUSE_MS);
         }
-        self.fail("the nodes go on executing commands, though nobody writes")
+        let reached = self.reached();
+        self.fail(&format!(
+            "the nodes do not come to the same entry, though nobody writes: {reached:?}"
+        ))
     }
 
     fn replica(&mut self, at: usize) -> (String, Objects) {
