@@ -154,10 +154,8 @@ impl Storm<'_> {
         let lease_ms = ClusterSettings::of(Vec::new()).lease_ms;
         let outlasts_lease = self.now_ms().min(*until_ms) >= began_ms + lease_ms;
         match gust.kind {
-            Kind::Crash | Kind::Restart | Kind::CrashLoop | Kind::PowerCutEverywhere => {
-                noted.downs_count > 0
-            }
-            Kind::PowerCut => noted.lost_bytes,
+            Kind::Crash | Kind::Restart | Kind::CrashLoop => noted.downs_count > 0,
+            Kind::PowerCut | Kind::PowerCutEverywhere => noted.lost_bytes,
             Kind::PowerCutInOperation | Kind::CrashInSend => noted.came_true,
             Kind::FreezeProcess | Kind::FreezeMachine | Kind::FreezeUnseen => outlasts_lease,
             Kind::Partition | Kind::OneWayPartition | Kind::RandomPartition => noted.met_leader,
