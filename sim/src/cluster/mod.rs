@@ -192,6 +192,11 @@ impl Cluster {
         self.choices.chosen(site, instance)
     }
 
+    /// The same, at sites that others name.
+    pub(crate) fn choices(&self) -> &Choices {
+        &self.choices
+    }
+
     /// What clients were told so far.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
@@ -200,6 +205,11 @@ impl Cluster {
     /// Notes what a fault of the plan has done. It becomes part of the report.
     pub(crate) fn note_faults(&mut self, note: impl FnOnce(&mut Coverage)) {
         note(&mut self.coverage);
+    }
+
+    /// What the faults of a plan have done so far.
+    pub(crate) fn coverage(&self) -> Coverage {
+        self.coverage
     }
 
     /// The place of the node that may act, as far as the checkers count it.

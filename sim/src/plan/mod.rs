@@ -43,6 +43,13 @@ const HAS_PROBABILITY: f64 = 0.6;
 /// Acknowledged requests. Most runs have hundreds; with fewer than this, something kept the clients
 /// out.
 const ACKNOWLEDGED_COUNT_MIN: u64 = 20;
+/// Number of the first gust that strikes only if no other has bitten, and how many there are.
+const ENCORES_FROM: u64 = 101;
+const ENCORES_COUNT: u64 = 40;
+
+/// What the failure of a run says in which too little happened. A smaller run has even less in it,
+/// and would explain nothing.
+pub const TOO_LITTLE: &str = "too little was tested";
 
 /// What kind of storm it is. Its name begins the names of its sites.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +76,7 @@ pub struct Plan {
     pub kinds: Vec<Kind>,
     /// In the order in which they strike.
     pub gusts: Vec<Gust>,
+    limits: gust::Limits,
     /// Zone by name of the node: what fails together.
     pub zones: BTreeMap<String, &'static str>,
 }
@@ -92,16 +100,26 @@ impl Plan {
         let lasts_ms_max = site("lasts_ms_max", 0).between(400, 2_500);
         let gusts_count = site("gusts_count", 0).between(15, 45);
         let limits = gust::Limits { nodes_count, pause_ms_max, lasts_ms_max };
-        let gusts = (1..=gusts_count).map(|number| Gust::draw(choices, theme, number, limits));
+        let gust = |number| Gust::draw(choices, theme, number, limits);
         let zone = |at: usize| if at < founders_count.div_ceil(2) { "east" } else { "west" };
         Plan {
             theme,
             founders_count,
             nodes_count,
             kinds,
-            gusts: gusts.collect(),
+            gusts: (1..=gusts_count).map(gust).collect(),
+            limits,
             zones: (0..nodes_count).map(|at| (format!("n{}", at + 1), zone(at))).collect(),
         }
+    }
+
+    /// What strikes if no gust has bitten, one after the other until one has: every kind of the
+    /// theme in turn, for a run may have drawn only kinds that find nothing to do.
+    fn encore(&self, choices: &Choices, nth: u64) -> Option<Gust> {
+        let (theme, limits) = (self.theme, self.limits);
+        let (_, kind) = theme.kinds[nth as usize % theme.kinds.len()];
+        let gust = || Gust { kind, ..Gust::draw(choices, theme, ENCORES_FROM + nth, limits) };
+        (nth < ENCORES_COUNT).then(gust)
     }
 }
 
@@ -127,7 +145,8 @@ pub fn tell(seed: u64, theme: Theme) -> Report {
     storm.calm();
     let report = cluster.check_invariants();
     let Report { acknowledged_count, coverage, .. } = report;
-    assert!(coverage.bit_count() > 0, "the faults did not bite: {report:?}");
-    assert!(acknowledged_count >= ACKNOWLEDGED_COUNT_MIN, "the clients hardly wrote: {report:?}");
+    assert!(coverage.bit_count() > 0, "{TOO_LITTLE}: the faults did not bite: {report:?}");
+    let has_written = acknowledged_count >= ACKNOWLEDGED_COUNT_MIN;
+    assert!(has_written, "{TOO_LITTLE}: the clients hardly wrote: {report:?}");
     report
 }

@@ -141,13 +141,23 @@ impl<'a> Storm<'a> {
         Storm { cluster, plan, names, active, before, standings, fragile }
     }
 
-    /// Every gust, one after the other.
+    /// Every gust, one after the other. If none has bitten, some more strike until one has.
     pub(super) fn blow(&mut self) {
         for gust in self.plan.gusts.clone() {
             self.run_for_ms(gust.pause_ms);
             if gust.strikes && self.plan.kinds.contains(&gust.kind) {
                 self.strike(gust);
             }
+        }
+        let mut nth = 0;
+        while self.cluster.coverage().bit_count() == 0
+            && let Some(gust) = self.plan.encore(self.cluster.choices(), nth)
+        {
+            if gust.strikes {
+                self.strike(gust);
+            }
+            self.run_for_ms(gust.pause_ms + gust.lasts_ms);
+            nth += 1;
         }
     }
 

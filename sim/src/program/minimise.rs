@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use quorate_sim::choices::ChoiceFile;
+use quorate_sim::plan::TOO_LITTLE;
 use quorate_sim::scenarios::Scenario;
 use quorate_sim::shrink::{Limits, Runner, Shrunk};
 
@@ -46,6 +47,10 @@ impl Shrinking {
         is_loud: bool,
     ) -> bool {
         if self.no_shrink {
+            return true;
+        }
+        if file.failure.as_deref().is_some_and(|failure| failure.starts_with(TOO_LITTLE)) {
+            eprintln!("shrink: {TOO_LITTLE}, so a smaller run would explain nothing");
             return true;
         }
         let wall = Duration::from_secs(self.shrink_seconds);
