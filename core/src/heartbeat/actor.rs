@@ -5,7 +5,7 @@ use std::time::Duration;
 use actix::prelude::*;
 
 use super::state::{Effect, Heartbeat, Input, Pulse, Tuning};
-use super::{AskPulse, PathChanged, Paused, PeerHealth, PeerPulse, SetPeers};
+use super::{AskPulse, PathChanged, Paused, PeerHealth, PeerLoss, PeerPulse, SetPeers};
 use crate::codec::{self, Channel};
 use crate::config::ClusterSettings;
 use crate::ids::NodeId;
@@ -25,6 +25,8 @@ pub struct Reports {
     pub paused: Recipient<Paused>,
     /// A peer's health changed: to leader and membership.
     pub health: Vec<Recipient<PeerHealth>>,
+    /// A peer became lossy, or is it no more: to replication.
+    pub loss: Recipient<PeerLoss>,
     /// A peer's path changed: to membership.
     pub path: Recipient<PathChanged>,
 }
@@ -89,6 +91,10 @@ impl HeartbeatActor {
             Effect::ReportPath { peer, path } => {
                 tracing::info!(%node, %peer, ?path, "path to peer changed");
                 self.reports.path.do_send(PathChanged { peer, path });
+            }
+            Effect::ReportLoss { peer, is_lossy } => {
+                tracing::info!(%node, %peer, is_lossy, "losses on the way to a peer changed");
+                self.reports.loss.do_send(PeerLoss { peer, is_lossy });
             }
             Effect::ResetStream { peer } => self.link.reset(peer),
             Effect::SetTimer { at } => {

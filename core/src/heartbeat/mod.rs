@@ -48,6 +48,17 @@ pub struct PeerHealth {
     pub health: Health,
 }
 
+/// A good part of what passes between this node and a peer gets lost, or does no more. Reported to
+/// replication.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct PeerLoss {
+    /// Which peer.
+    pub peer: NodeId,
+    /// Whether it is so: a quarter of the last 16 pings had no answer in their interval.
+    pub is_lossy: bool,
+}
+
 /// This node did not run for a while. Reported to leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
 #[rtype(result = "()")]

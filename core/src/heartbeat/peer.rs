@@ -13,6 +13,9 @@ const OPEN_PINGS_COUNT_MAX: usize = 8;
 /// Intervals in a row in which TCP answered and UDP did not, until the path changes. TCP is asked
 /// only after a first miss, so these are three misses: at 1 % loss each way a matter of hours.
 const LONE_TCP_ANSWERS_TO_CHANGE: u32 = 2;
+/// A peer of whose last 16 pings so many were missed counts as lossy; with so few it does no more.
+const MISSED_COUNT_LOSSY: u32 = 4;
+const MISSED_COUNT_WELL: u32 = 2;
 /// TCP pings lost in a row until the stream is given up.
 const TCP_MISSES_TO_RESET: u32 = 3;
 
@@ -49,6 +52,8 @@ pub(super) struct Ended {
     pub(super) path: Option<Path>,
     /// The stream swallowed so many pings that it should be given up.
     pub(super) is_stream_mute: bool,
+    /// Whether it loses a good part of what is sent, if that is news.
+    pub(super) is_lossy: Option<bool>,
 }
 
 /// One peer.
@@ -61,6 +66,9 @@ pub(super) struct Peer {
     tcp: Lane,
     /// Intervals in a row with a ping and without any answer.
     missed_count: u32,
+    /// The last 16 intervals with a ping, one bit each: 1 if no answer came in it.
+    missed: u16,
+    is_lossy: bool,
     /// Intervals in a row in which TCP answered and UDP did not.
     lone_tcp_answers_count: u32,
     udp_retry_at: Now,
@@ -78,6 +86,8 @@ impl Peer {
             udp: Lane::default(),
             tcp: Lane::default(),
             missed_count: 0,
+            missed: 0,
+            is_lossy: false,
             lone_tcp_answers_count: 0,
             udp_retry_at: Now::default(),
             open_pings: VecDeque::new(),
@@ -88,6 +98,7 @@ impl Peer {
 
     /// Closes the interval that a timer ends. Nothing was missed in one that holds a pause.
     pub(super) fn end_interval(&mut self, is_void: bool) -> Ended {
+        let is_asked = self.udp.is_asked || self.tcp.is_asked;
         let is_tcp_answered = self.tcp.is_answered;
         let is_udp_answered = self.udp.is_answered;
         let is_udp_missed = self.udp.end_interval(is_void);
@@ -108,7 +119,23 @@ impl Peer {
         }
         let is_stream_mute =
             is_tcp_missed && self.tcp.missed_count.is_multiple_of(TCP_MISSES_TO_RESET);
-        Ended { path: is_changed.then_some(self.path), is_stream_mute }
+        let is_lossy = match is_asked && !is_void {
+            true => self.note_loss(!is_udp_answered && !is_tcp_answered),
+            false => None,
+        };
+        Ended { path: is_changed.then_some(self.path), is_stream_mute, is_lossy }
+    }
+
+    /// Counts one interval more; returns whether the peer is lossy, if that is news.
+    fn note_loss(&mut self, is_missed: bool) -> Option<bool> {
+        self.missed = self.missed << 1 | u16::from(is_missed);
+        let is_lossy = match self.missed.count_ones() {
+            MISSED_COUNT_LOSSY.. => true,
+            ..=MISSED_COUNT_WELL => false,
+            _ => self.is_lossy,
+        };
+        let is_news = std::mem::replace(&mut self.is_lossy, is_lossy) != is_lossy;
+        is_news.then_some(is_lossy)
     }
 
     /// The health that follows from what was missed, if it is news. Silence never improves it.

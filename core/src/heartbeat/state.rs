@@ -112,6 +112,13 @@ pub enum Effect {
         /// By which path.
         path: Path,
     },
+    /// Tell replication whether a good part of what is sent to a peer, or comes from it, is lost.
+    ReportLoss {
+        /// The peer.
+        peer: NodeId,
+        /// Whether it is so.
+        is_lossy: bool,
+    },
     /// Give up the stream to a peer: nothing comes back over it.
     ResetStream {
         /// The peer.
@@ -204,6 +211,10 @@ impl Heartbeat {
             }
             if let Some(path) = ended.path {
                 out.push(Effect::ReportPath { peer: *id, path });
+            }
+            if let Some(is_lossy) = ended.is_lossy {
+                mark_if(is_lossy, "heartbeat.peer_lossy");
+                out.push(Effect::ReportLoss { peer: *id, is_lossy });
             }
             if ended.is_stream_mute {
                 out.push(Effect::ResetStream { peer: *id });

@@ -39,6 +39,8 @@ impl Table {
             Effect::Send { to, path, pulse, .. } => Some(self.sent(*to, *path, *pulse)),
             Effect::ReportHealth { peer, health } => Some(format!("{peer} {health:?}")),
             Effect::ReportPath { peer, path } => Some(format!("{peer} by {path:?}")),
+            Effect::ReportLoss { peer, is_lossy: true } => Some(format!("{peer} lossy")),
+            Effect::ReportLoss { peer, is_lossy: false } => Some(format!("{peer} no more lossy")),
             Effect::ResetStream { peer } => Some(format!("reset {peer}")),
             Effect::SetTimer { .. } => None, // once per timer, always one interval later
         }
@@ -101,7 +103,7 @@ fn a_peer_that_stops_answering_is_late_then_silent_then_responsive_again() {
     peers.timer(600, "ping n2, ping n2 by tcp"); // one loss is not news
     peers.timer(800, "n2 Late, ping n2, ping n2 by tcp");
     peers.timer(1_000, "n2 Silent, ping n2, ping n2 by tcp");
-    peers.timer(1_200, "reset n2, ping n2, ping n2 by tcp"); // the stream is mute too
+    peers.timer(1_200, "n2 lossy, reset n2, ping n2, ping n2 by tcp"); // the stream is mute too
     peers.udp(1_250, "n2 Responsive");
     peers.udp(1_250, ""); // a duplicate pong says nothing new
     peers.timer(1_400, "ping n2");
@@ -114,6 +116,22 @@ fn a_peer_that_was_never_heard_is_silent_after_as_many_pings_as_any_other() {
     peers.timer(400, "ping n2, ping n2 by tcp");
     peers.timer(600, "ping n2, ping n2 by tcp");
     peers.timer(800, "n2 Silent, ping n2, ping n2 by tcp");
+}
+
+#[test]
+fn a_peer_is_lossy_from_four_misses_of_sixteen_on_until_they_are_two() {
+    let mut peers = pinging(200, 3, &[N2]);
+    let mut told = Vec::new();
+    for number in 1..=40_u64 {
+        let text = peers.step_at(number * 200, Input::TimerFired);
+        told.extend(text.contains("lossy").then(|| (number, text.contains("no more"))));
+        // The first 15 intervals are missed one time in three, all others are answered.
+        if number > 15 || !number.is_multiple_of(3) {
+            peers.step_at(number * 200 + 1, peers.pong(Path::Udp));
+        }
+    }
+    // Missed are 3, 6, 9, 12 and 15, each seen when its interval ends; 9 is forgotten after 25.
+    assert_eq!(told, [(13, false), (26, true)]);
 }
 
 #[test]
@@ -143,7 +161,7 @@ fn a_peer_that_comes_back_on_both_paths_keeps_udp_whichever_answer_is_first() {
     for ms in [400, 600, 800] {
         peers.timer(ms, "ping n2, ping n2 by tcp");
     }
-    peers.timer(1_000, "reset n2, ping n2, ping n2 by tcp");
+    peers.timer(1_000, "n2 lossy, reset n2, ping n2, ping n2 by tcp");
     peers.tcp(1_001, "n2 Responsive");
     peers.udp(1_002, "");
     peers.timer(1_200, "ping n2");
@@ -160,7 +178,7 @@ fn a_pause_is_reported_before_all_else_and_no_peer_is_blamed_for_it() {
     // A paused node doubles its patience: without the pause, these two make Late and Silent.
     peers.timer(6_000, "ping n2, ping n2 by tcp");
     peers.timer(6_200, "ping n2, ping n2 by tcp");
-    peers.timer(6_400, "n2 Silent, reset n2, ping n2, ping n2 by tcp");
+    peers.timer(6_400, "n2 Silent, n2 lossy, reset n2, ping n2, ping n2 by tcp");
 }
 
 #[test]

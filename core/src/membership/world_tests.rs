@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::config::ClusterSettings;
-use crate::heartbeat::{AskPulse, HeartbeatActor, Paused, PeerHealth, Reports};
+use crate::heartbeat::{AskPulse, HeartbeatActor, Paused, PeerHealth, PeerLoss, Reports};
 use crate::ids::{LogIndex, Term};
 use crate::link::Link;
 use crate::link::fake::{World, address, identity, run};
@@ -44,6 +44,7 @@ macro_rules! keeps {
 }
 
 keeps!(Paused, (), (), |it| format!("paused {}", it.length_ms));
+keeps!(PeerLoss, (), (), |it| format!("{} lossy {}", it.peer, it.is_lossy));
 keeps!(PeerHealth, (), (), |it| format!("{} {:?}", it.peer, it.health));
 keeps!(ViewChanged, (), (), |it| format!("view {} {:?}", it.member, it.liveness));
 keeps!(AddressLearnt, (), (), |it| format!("{} at {}", it.node, it.membership));
@@ -100,6 +101,7 @@ impl Node {
             let reports = Reports {
                 paused: others.clone().recipient(),
                 health: vec![others.clone().recipient(), to_membership.clone().recipient()],
+                loss: others.clone().recipient(),
                 path: to_membership.recipient(),
             };
             let actor = HeartbeatActor::new(NodeId(id), &env, link.clone(), &settings, reports);

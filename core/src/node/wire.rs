@@ -247,6 +247,7 @@ impl Common {
         let reports = PulseReports {
             paused: leader.clone().recipient(),
             health: vec![leader.recipient(), membership.clone().recipient()],
+            loss: replication.clone().recipient(),
             path: membership.clone().recipient(),
         };
         let orders = Orders {

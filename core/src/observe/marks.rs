@@ -22,11 +22,12 @@ const fn mark(name: &'static str, means: &'static str) -> Mark {
 }
 
 /// Every place.
-pub const MARKS: [Mark; 30] = [
+pub const MARKS: [Mark; 31] = [
     mark("handover.aborted", "the target stayed behind: the leader goes on"),
     mark("handover.not_taken", "a transfer was answered by nobody, or by another than its target"),
     mark("handover.taken", "the target leads"),
     mark("heartbeat.pause_noticed", "a node has seen by its timers that it did not run"),
+    mark("heartbeat.peer_lossy", "a good part of the pings to a peer had no answer in time"),
     mark("heartbeat.peer_silent", "a peer has missed so many pings that it counts as silent"),
     mark("leader.deposed", "an elected node gives up its term: no quorum for too long"),
     mark("leader.fenced_by_pause", "a node that acted waits for a new confirmation after a pause"),

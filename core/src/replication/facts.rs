@@ -61,6 +61,8 @@ impl ReplicationActor {
         if let Some(reason) = &facts.failed {
             self.ended.send_replace(Some(reason.clone()));
         }
+        self.leads
+            .send_if_modified(|leader| std::mem::replace(leader, facts.leader) != facts.leader);
         self.facts = facts;
     }
 }

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::codec::{EntryKind, encode};
 use crate::error::{ReadError, WriteError};
+use crate::heartbeat::PeerLoss;
 use crate::ids::LogIndex;
 
 /// A write on its way: asked here, sent by a replica, or refused by consensus. Sent by the node's
@@ -134,6 +135,14 @@ impl Handler<Facts> for ReplicationActor {
         let since_snapshot_bytes = self.machine.with(|applied| applied.since_snapshot_bytes());
         self.advance(Input::Applied { since_snapshot_bytes }, ctx);
         self.report(facts);
+    }
+}
+
+impl Handler<PeerLoss> for ReplicationActor {
+    type Result = ();
+
+    fn handle(&mut self, PeerLoss { peer, is_lossy }: PeerLoss, _ctx: &mut Context<Self>) {
+        self.consensus.note_loss(peer, is_lossy);
     }
 }
 

@@ -16,8 +16,9 @@ use super::{Answer, Proposed};
 use crate::codec::{Entry, EntryKind};
 use crate::error::{ReadError, WriteError};
 use crate::ids::{LogIndex, NodeId, RequestId};
-use crate::observe::mark;
+use crate::observe::{mark, planted};
 use crate::rpc::CallError;
+use crate::watch;
 
 /// The facts of consensus change with every entry; nobody needs them more often than this.
 const WATCH_PAUSE_MS: u64 = 10;
@@ -127,22 +128,47 @@ pub(super) fn propose_own(
 }
 
 /// Sends a write to the leader, once.
+///
+/// A leader whose machine is dark says nothing for good. When another one is known, and the first
+/// has not answered soon after, the outcome is unknown: the client may ask again, under the same id.
 pub(super) fn forward(actor: &ReplicationActor, write: PendingWrite, to: NodeId) {
     let (lines, this, in_flight) = (actor.lines.clone(), actor.this, actor.in_flight.clone());
+    let (clock, leads) = (actor.env.clock.clone(), actor.leads.subscribe());
     // The leader gives up first, so that its own words arrive.
-    let waited_ms = actor.write_timeout_ms + 500;
+    let (waited_ms_max, patience_ms) = (actor.write_timeout_ms + 500, actor.silence_ms_max);
     tokio::task::spawn_local(async move {
+        let began = clock.now();
         let Entry { kind, request_id, payload } = write.entry.clone();
         let question = Question::Write { kind: kind.to_byte(), payload, request_id };
-        let result = match lines.ask_within(to, Line::Forward, &question, waited_ms).await {
-            Ok(Reply::Write(result)) => result,
-            Err(CallError::Unreachable { .. }) => Err(WriteError::NoLeader { this }),
-            Ok(_) | Err(CallError::NoAnswer { .. }) => {
+        let answer = tokio::select! {
+            biased;
+            answer = lines.ask_within(to, Line::Forward, &question, waited_ms_max) => Some(answer),
+            () = is_succeeded(to, leads, patience_ms) => None,
+        };
+        let waited_ms = clock.now().ms_since(began);
+        let result = match answer {
+            Some(Ok(Reply::Write(result))) => result,
+            Some(Err(CallError::Unreachable { .. })) => Err(WriteError::NoLeader { this }),
+            Some(Ok(_) | Err(CallError::NoAnswer { .. })) | None => {
                 Err(WriteError::OutcomeUnknown { waited_ms })
             }
         };
         resolve(&in_flight, write, result);
     });
+}
+
+/// Waits until another than `leader` leads, and so long after; for ever if none does.
+async fn is_succeeded(
+    leader: NodeId,
+    mut leads: watch::Receiver<Option<NodeId>>,
+    patience_ms: u64,
+) {
+    if planted("forward_waits_for_the_old_leader")
+        || leads.wait_for(|now| now.is_some_and(|now| now != leader)).await.is_err()
+    {
+        return std::future::pending().await;
+    }
+    tokio::time::sleep(Duration::from_millis(patience_ms)).await;
 }
 
 /// Asks a quorum, or the leader, up to where reads must see.

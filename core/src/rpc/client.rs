@@ -38,8 +38,17 @@ struct Call {
 
 impl Client {
     /// Starts the local task that keeps the connection. Call it inside the node's `LocalSet`.
-    pub fn start(env: Env, this: Identity, peer: NodeId, lookup: Lookup) -> Client {
-        Client::start_speaking(Protocols::OURS, env, this, peer, lookup)
+    ///
+    /// `connect_ms_max`: how long the peer may take to open a connection and shake hands. Calls
+    /// that wait for it have not been sent, and are refused then, whatever their deadlines.
+    pub fn start(
+        env: Env,
+        this: Identity,
+        peer: NodeId,
+        lookup: Lookup,
+        connect_ms_max: u64,
+    ) -> Client {
+        Client::start_speaking(Protocols::OURS, env, this, peer, lookup, connect_ms_max)
     }
 
     /// The same with other protocols than those of this build.
@@ -49,10 +58,11 @@ impl Client {
         this: Identity,
         peer: NodeId,
         lookup: Lookup,
+        connect_ms_max: u64,
     ) -> Client {
         let (calls, waiting) = mpsc::channel(WAITING_COUNT_MAX);
         let refusals = Refusals::default();
-        let caller = Caller { env, this, peer, lookup, speaks, refusals, waiting };
+        let caller = Caller { env, this, peer, lookup, connect_ms_max, speaks, refusals, waiting };
         tokio::task::spawn_local(caller.run());
         Client { peer, calls }
     }
@@ -76,6 +86,7 @@ struct Caller {
     this: Identity,
     peer: NodeId,
     lookup: Lookup,
+    connect_ms_max: u64,
     speaks: Protocols,
     /// What the peer answered that was refused here; for the log.
     refusals: Refusals,
@@ -114,10 +125,11 @@ impl Caller {
             shake_hands(&mut stream, &mut frames, self.peer, self.speaks).await?;
             Ok(Connection { stream, frames })
         };
+        let connect_by = self.env.clock.now().plus_ms(self.connect_ms_max).min(deadline);
         tokio::select! {
             biased;
             connected = connecting => connected,
-            () = sleep_until(&*self.env.clock, deadline) => Err(io::ErrorKind::TimedOut.into()),
+            () = sleep_until(&*self.env.clock, connect_by) => Err(io::ErrorKind::TimedOut.into()),
         }
     }
 

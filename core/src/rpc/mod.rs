@@ -7,6 +7,8 @@
 //! Invariants
 //! - A call gets exactly one outcome, and not later than its deadline or that of the call for which
 //!   the connection is being made.
+//! - No call waits for a connection that takes longer than a connection may: it was not sent, and
+//!   the caller may know better by now whom to ask.
 //! - Nothing is read from a stream before its handshake has shown cluster, lineage and protocol.
 //! - Every frame after the handshake is in the protocol that it chose; another one ends the
 //!   connection.

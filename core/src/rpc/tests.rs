@@ -46,7 +46,7 @@ async fn call(world: &World, speaks: Protocols) -> Result<Bytes, CallError> {
     let env = world.env(1);
     let deadline = env.clock.now().plus_ms(500);
     let lookup: Lookup = Arc::new(|node| Some(address(node.0)));
-    let client = Client::start_speaking(speaks, env, identity(1), NodeId(2), lookup);
+    let client = Client::start_speaking(speaks, env, identity(1), NodeId(2), lookup, 500);
     client.call(Bytes::from_static(b"question"), deadline).await
 }
 
@@ -143,6 +143,27 @@ fn the_side_that_answers_names_both_ranges_too() {
         let texts = [caller, answerer].map(|side| side.expect_err("refused").to_string());
         assert!(texts[0].contains("protocol 3 to 4 is not spoken here (only 1 to 2)"), "{texts:?}");
         assert!(texts[1].contains("protocol 1 to 2 is not spoken here (only 3 to 4)"), "{texts:?}");
+    });
+}
+
+#[test]
+fn calls_do_not_wait_for_a_connection_longer_than_it_may_take() {
+    run(async {
+        let world = World::new();
+        // The peer is there, as far as the network knows, and never says a word.
+        let _silent = world.env(2).net.listen(address(2)).await.unwrap();
+        let env = world.env(1);
+        let clock = env.clock.clone();
+        let lookup: Lookup = Arc::new(|node| Some(address(node.0)));
+        let client = Client::start(env, identity(1), NodeId(2), lookup, 300);
+        let deadline = clock.now().plus_ms(5_000);
+        let call = || client.call(Bytes::from_static(b"question"), deadline);
+        let (first, second) = tokio::join!(call(), call());
+        for refused in [first, second] {
+            assert!(matches!(refused, Err(CallError::Unreachable { .. })), "{refused:?}");
+        }
+        let waited_ms = clock.now().ms();
+        assert!((300..400).contains(&waited_ms), "after {waited_ms} ms");
     });
 }
 

@@ -3,7 +3,7 @@
 use super::Bug;
 
 /// The bank, in the order of the promises.
-pub const BUGS: [Bug; 16] = [
+pub const BUGS: [Bug; 18] = [
     Bug {
         name: "vote_not_persisted",
         what: "a voter answers before its vote is on the disk, and forgets it with the next crash",
@@ -130,6 +130,22 @@ pub const BUGS: [Bug; 16] = [
         promises: &[17],
         scenario: "hunt_repeats",
         says: "another state",
+        seeds_count_max: 20,
+    },
+    Bug {
+        name: "forward_waits_for_the_old_leader",
+        what: "a replica waits for the leader it has sent a write to, though another leads by now",
+        promises: &[18],
+        scenario: "hunt_dark_leader",
+        says: "a client waited for",
+        seeds_count_max: 20,
+    },
+    Bug {
+        name: "poor_links_are_forgiven",
+        what: "a leader that loses its lease again and again by its links shows itself all the time",
+        promises: &[19],
+        scenario: "hunt_poor_links",
+        says: "was not acknowledged within",
         seeds_count_max: 20,
     },
 ];

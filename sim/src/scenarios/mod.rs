@@ -8,11 +8,13 @@
 mod growth;
 mod half_outage;
 mod half_partition;
+mod hunt_dark_leader;
 mod hunt_failed_sync;
 mod hunt_handover;
 mod hunt_joint;
 mod hunt_lease;
 mod hunt_left_behind;
+mod hunt_poor_links;
 mod hunt_reads;
 mod hunt_repeats;
 mod hunt_reused_id;
@@ -57,7 +59,7 @@ pub struct Kept {
 }
 
 /// Every scenario.
-pub const ALL: [Scenario; 25] = [
+pub const ALL: [Scenario; 27] = [
     Scenario { name: "leader_crash", tell: leader_crash::the_leader_crashes_and_comes_back },
     Scenario { name: "half_partition", tell: half_partition::half_of_the_cluster_is_cut_off },
     Scenario { name: "half_outage", tell: half_outage::half_of_the_cluster_goes_down },
@@ -74,10 +76,15 @@ pub const ALL: [Scenario; 25] = [
     Scenario { name: "storm_of_clocks", tell: storm::a_storm_of_clocks_passes },
     Scenario { name: "change_in_a_storm", tell: storm::the_members_change_in_a_storm },
     Scenario {
+        name: "hunt_dark_leader",
+        tell: hunt_dark_leader::the_leaders_machine_goes_dark_while_replicas_wait_for_it,
+    },
+    Scenario {
         name: "hunt_failed_sync",
         tell: hunt_failed_sync::every_disk_fails_to_sync_and_the_power_goes,
     },
     Scenario { name: "hunt_lease", tell: hunt_lease::the_others_start_anew_while_a_lease_holds },
+    Scenario { name: "hunt_poor_links", tell: hunt_poor_links::a_leader_with_poor_links_gives_way },
     Scenario {
         name: "hunt_reads",
         tell: hunt_reads::a_leader_that_was_cut_off_is_asked_for_values,

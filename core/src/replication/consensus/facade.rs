@@ -43,12 +43,14 @@ const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) struct Consensus {
     pub(super) raft: Raft<Types, SharedMachine>,
     env: Env,
-    this: NodeId,
+    pub(super) this: NodeId,
     ages: Arc<FrameAges>,
     pub(super) receiving: Arc<Mutex<Option<Receiving>>>,
     pub(super) pace: Pace,
     /// Whether this node leads without a quorum, and shows itself only now and then.
     pub(super) is_alone: Arc<AtomicBool>,
+    /// To whom, and from whom, a good part of all packets is lost.
+    pub(super) lossy: Arc<Mutex<BTreeSet<NodeId>>>,
     /// Told whenever a leader's frame was accepted.
     pub(super) followed: Arc<Notify>,
     write_timeout: Duration,
@@ -123,8 +125,19 @@ impl Consensus {
         let raft = NodeRuntime::scope(seed, starting).await.map_err(io::Error::other)?;
         let write_timeout = Duration::from_millis(cluster.write_timeout_ms);
         let (pace, followed, receiving) = (Pace::new(&cluster), Arc::default(), Arc::default());
-        let is_alone = Arc::default();
-        Ok(Consensus { raft, env, this, ages, receiving, pace, is_alone, followed, write_timeout })
+        let (is_alone, lossy) = Default::default();
+        Ok(Consensus {
+            raft,
+            env,
+            this,
+            ages,
+            receiving,
+            pace,
+            is_alone,
+            lossy,
+            followed,
+            write_timeout,
+        })
     }
 
     /// Writes the founding members as the first entry. Every founding node does it, with the same

@@ -115,7 +115,8 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    /// `timeout_ms`: how long a call may take before its connection counts as dead.
+    /// `timeout_ms`: how long a call may take before its connection counts as dead, and how long
+    /// any connection may take to be made.
     pub(crate) fn new(env: Env, this: Identity, lookup: Lookup, timeout_ms: u64) -> Lines {
         Lines { env, this, lookup, timeout_ms, clients: Arc::default() }
     }
@@ -145,7 +146,8 @@ impl Lines {
 
     fn client(&self, to: NodeId, line: Line) -> Client {
         let mut clients = self.clients.lock().expect("no code panics while it holds the lines");
-        let start = || Client::start(self.env.clone(), self.this, to, self.lookup.clone());
+        let (env, lookup) = (self.env.clone(), self.lookup.clone());
+        let start = || Client::start(env, self.this, to, lookup, self.timeout_ms);
         clients.entry((to, line)).or_insert_with(start).clone()
     }
 }
