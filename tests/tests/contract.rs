@@ -135,3 +135,58 @@ mod simulated {
         kept(contracts::lane);
     }
 }
+
+mod stock {
+    //! Machines in the second world, on the turmoil project's simulator as it stands.
+
+    use std::cell::Cell;
+    use std::future::Future;
+    use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+    use std::rc::Rc;
+
+    use quorate_core::ports::Env;
+    use quorate_sim::run_isolated;
+    use quorate_sim::world::stock::StockWorld;
+    use quorate_tests::contracts;
+
+    fn ip(last: u8) -> IpAddr {
+        IpAddr::V4(Ipv4Addr::new(10, 78, 0, last))
+    }
+
+    /// Runs a contract on a machine, beside a server, until it is kept or a minute has passed.
+    fn kept<F: Future<Output = ()> + 'static>(contract: fn(Env) -> F) {
+        run_isolated(move || {
+            let world = StockWorld::new(1);
+            let server = world.machine("n1", ip(1), |_| Box::pin(async {}));
+            let client = world.machine("n2", ip(2), |_| Box::pin(async {}));
+            world.spawn(server, |env| contracts::net_server(env, SocketAddr::new(ip(1), 28_300)));
+            let is_done = Rc::new(Cell::new(false));
+            let done = is_done.clone();
+            world.spawn(client, |env| async move {
+                contract(env).await;
+                done.set(true);
+            });
+            assert!(world.run_until_true(60_000, |_| is_done.get()), "the contract has no end");
+        });
+    }
+
+    #[test]
+    fn net_between_two_nodes() {
+        kept(|env| contracts::net_client(env, ip(2), SocketAddr::new(ip(1), 28_300)));
+    }
+
+    #[test]
+    fn net_of_one_node() {
+        kept(|env| contracts::net_alone(env, ip(2)));
+    }
+
+    #[test]
+    fn disk() {
+        kept(contracts::disk);
+    }
+
+    #[test]
+    fn lane() {
+        kept(contracts::lane);
+    }
+}

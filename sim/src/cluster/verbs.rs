@@ -11,9 +11,9 @@ use super::ask::Asked;
 use super::{Cluster, DEFAULT_BOUND_MS, Objects, Report, Request, objects};
 
 /// How long a client waits for one node before it asks another.
-const ATTEMPT_MS: u64 = 300;
+pub(super) const ATTEMPT_MS: u64 = 300;
 /// Pause of a client that was refused.
-const PAUSE_MS: u64 = 20;
+pub(super) const PAUSE_MS: u64 = 20;
 /// Pause between two such readings.
 const READING_PAUSE_MS: u64 = 50;
 /// How often all nodes are read, until they are read between two commands.

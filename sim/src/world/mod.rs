@@ -26,6 +26,7 @@ mod machine;
 mod net;
 mod notes;
 mod recording;
+pub mod stock;
 mod stop;
 mod trace;
 mod watchdog;
