@@ -1,6 +1,8 @@
 //! The simulated world: the ports of `quorate-core` on machines that exist only in memory, and the
 //! scenarios that whole nodes live through there.
 //!
+//! `sim/README.md` is the way in: what goes wrong, what is checked, how a failure is told again.
+//!
 //! One seed fixes a run: who is delayed, what is lost, which order tasks run in. Whatever is left
 //! to chance is a choice at a site with a name ([`choices`]), so that one of them can be changed
 //! and all others stay. A scenario chooses like this:

@@ -205,3 +205,38 @@ fn a_run_is_drawn_as_one_page_and_stays_the_same_run() {
     let marks = data["marks"].as_array().expect("a list");
     assert!(marks.iter().any(|mark| mark[2].as_str().is_some_and(|text| text.contains("crash"))));
 }
+
+/// That the table is complete, and not how fast anything is: this build is not optimised.
+#[test]
+fn the_bench_measures_every_figure_of_both_worlds() {
+    let place = tempfile::tempdir().expect("a temporary directory can be made");
+    let measured = quorate_sim(place.path(), &["bench", "--quick", "--json"]);
+    assert!(measured.status.success(), "{}", text(&measured.stderr));
+    let table: serde_json::Value =
+        serde_json::from_slice(&measured.stdout).expect("the output is JSON");
+    let figures = table["figures"].as_array().expect("a list");
+    let names: Vec<&str> = figures.iter().filter_map(|figure| figure["name"].as_str()).collect();
+    let worlds = ["", "second world: "].into_iter().flat_map(|world| {
+        let nodes = [3, 5, 9].map(|count| format!("{world}{count} nodes, 10 writes/s"));
+        nodes.into_iter().chain([format!("{world}50 gossip members")])
+    });
+    let others = [
+        "version order",
+        "second opinion (Wing, Gong, Lowe)",
+        "seeds of 60 s on 2 threads",
+        "seeds of `storm` on 2 threads",
+    ];
+    for name in worlds.chain(others.map(str::to_owned)) {
+        assert!(names.contains(&name.as_str()), "{name} is not among {names:?}");
+    }
+    for figure in figures {
+        let number = |field: &str| figure[field].as_f64().expect("a number");
+        let (lowest, median) = (number("lowest"), number("median"));
+        assert!(0.0 < lowest && lowest <= median && median <= number("highest"), "{figure}");
+        assert!(number("wall_seconds") > 0.0 && number("runs_count") >= 1.0, "{figure}");
+        assert!(number("cores_used") >= 0.0 && number("on_whole_cores") >= median, "{figure}");
+        assert!(figure["what"].as_str().is_some_and(|what| !what.is_empty()), "{figure}");
+    }
+    let goals = figures.iter().filter(|figure| figure["goal"].is_number()).count();
+    assert_eq!(goals, 4, "5 nodes, 50 members, the version order, seeds per minute");
+}

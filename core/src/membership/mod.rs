@@ -11,6 +11,8 @@
 //! Read next: `state.rs`, then `roster.rs`, `view.rs`, `change.rs` and `gossip.rs`.
 
 mod actor;
+#[cfg(feature = "observed")]
+pub mod alone;
 mod change;
 pub(crate) mod gossip;
 mod gossip_shell;

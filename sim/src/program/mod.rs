@@ -2,6 +2,7 @@
 //!
 //! Read next: [`Program`], then the file of a command.
 
+mod bench;
 mod bugbank;
 mod marks;
 mod minimise;
@@ -49,6 +50,8 @@ enum Command {
     Bugbank(bugbank::Bugbank),
     /// Counts which telling places of the nodes' code the scenarios meet. Each must be met.
     Marks(marks::MarksOf),
+    /// How fast all of this is, beside the goals. Build it with --release.
+    Bench(bench::Bench),
 }
 
 impl Program {
@@ -67,6 +70,7 @@ impl Program {
             Command::Soak(soak) => soak.obey(),
             Command::Bugbank(bugbank) => bugbank.obey(),
             Command::Marks(marks) => marks.obey(),
+            Command::Bench(bench) => bench.obey(),
         };
         if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
