@@ -17,6 +17,7 @@ use crate::heartbeat::SetPeers;
 use crate::ids::NodeId;
 use crate::last_inputs::{self, ActorName, Brief, Running};
 use crate::link::Link;
+use crate::observe::{Told, tell};
 use crate::ports::{Env, Now};
 
 /// Frames that may wait.
@@ -90,6 +91,7 @@ impl MembershipActor {
             Effect::SetPeers { peers } => self.outside.heartbeat.do_send(SetPeers { peers }),
             Effect::ReportView { member, liveness } => {
                 tracing::info!(%node, %member, ?liveness, "member is seen differently");
+                tell(Told::MemberSeen { by: node, member, liveness });
                 let report = ViewChanged { member, liveness };
                 self.outside.view.iter().for_each(|to| to.do_send(report));
             }

@@ -20,6 +20,7 @@ use crate::error::MembershipError;
 use crate::heartbeat::Health;
 use crate::ids::NodeId;
 use crate::link::Path;
+use crate::observe::{Told, tell_with};
 use crate::ports::Now;
 use crate::replication::{ConsensusReport, RaftRole};
 
@@ -177,6 +178,7 @@ impl Membership {
             Input::PathChanged { peer, path } => self.view.set_path(peer, path),
             Input::RosterApplied { roster } => {
                 self.roster = roster;
+                tell_with(|| self.roster_followed());
                 self.note_change(now);
                 self.view.set_roster(now, &self.roster, out);
             }
@@ -205,6 +207,11 @@ impl Membership {
     /// By which path gossip goes to that node.
     pub fn path(&self, to: NodeId) -> Path {
         self.view.path(to)
+    }
+
+    fn roster_followed(&self) -> Told {
+        let members = self.roster.members().map(|member| member.id).collect();
+        Told::RosterFollowed { by: self.this, members, changed_at: self.roster.changed_at() }
     }
 
     fn note_change(&mut self, now: Now) {

@@ -107,6 +107,10 @@ pub(super) async fn run(
     let machine = common.machine(applied, snapshots, &contexts, senders.roster);
     let lines = common.lines();
     let refused = |error: io::Error| StartError::Consensus { detail: error.to_string() };
+    #[cfg(feature = "observed")]
+    if let Some((_, member)) = common.settings.this_member() {
+        log.tell_opened(common.own.identity.node, member.address);
+    }
     let starting = common.consensus(log.clone(), machine.clone(), lines.clone());
     let consensus = starting.await.map_err(refused)?;
     let replication = ReplicationActor::new(Parts {

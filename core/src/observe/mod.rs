@@ -17,16 +17,33 @@ mod sink;
 
 #[cfg(feature = "planted-bugs")]
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 pub use marks::{MARKS, Mark, Marks};
 #[cfg(feature = "observed")]
+pub(crate) use sink::is_observed;
+#[cfg(feature = "observed")]
 pub use sink::{begin, marks, take_told};
 
 use crate::ids::{FencingToken, LogIndex, NodeId, Term};
+use crate::membership::Liveness;
+
+/// Where the record of an entry stands on a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The segment of the journal, by its name's number.
+    pub segment: u32,
+    /// The number of the record's group, which is part of its checksum.
+    pub group: u64,
+    /// From the beginning of the segment.
+    pub offset: u64,
+    /// Size of the record.
+    pub size_bytes: u32,
+}
 
 /// Something that happened, told at the moment at which it did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Told {
     /// A quorum has granted the term, as `by` has learned.
     Elected {
@@ -77,6 +94,78 @@ pub enum Told {
         /// With which token it had acted.
         token: FencingToken,
     },
+    /// A node has opened its log. What it told of it before counts no more; what it holds follows.
+    LogOpened {
+        /// Which node.
+        by: NodeId,
+        /// Where it runs.
+        address: IpAddr,
+    },
+    /// An entry stands at the end of a log, and can be read there. It may not be durable.
+    Appended {
+        /// Whose log.
+        by: NodeId,
+        /// Its position.
+        index: LogIndex,
+        /// The term in which it was proposed.
+        term: Term,
+        /// Checksum of its content.
+        digest: u32,
+    },
+    /// The entry that was appended last says who votes: in one set, or in two during a change.
+    VotersAppended {
+        /// Whose log.
+        by: NodeId,
+        /// The position of the entry.
+        index: LogIndex,
+        /// The term in which it was proposed.
+        term: Term,
+        /// A quorum has a majority of each.
+        sets: Vec<BTreeSet<NodeId>>,
+    },
+    /// A node counts an entry as durable from here on.
+    Durable {
+        /// Whose log.
+        by: NodeId,
+        /// The position of the entry.
+        index: LogIndex,
+        /// Where its record stands, as far as the node knows.
+        place: Option<Place>,
+    },
+    /// The entries after this one are gone: they never were committed.
+    Truncated {
+        /// Whose log.
+        by: NodeId,
+        /// The last that stays; 0 if none does.
+        after: LogIndex,
+    },
+    /// The entries up to this one are gone: a snapshot covers them.
+    Compacted {
+        /// Whose log.
+        by: NodeId,
+        /// The last that is gone.
+        upto: LogIndex,
+        /// The term in which that one was proposed.
+        term: Term,
+    },
+    /// A node follows another roster than before, or its first.
+    RosterFollowed {
+        /// Which node.
+        by: NodeId,
+        /// Who is in it.
+        members: BTreeSet<NodeId>,
+        /// The entry that has changed it last.
+        changed_at: LogIndex,
+    },
+    /// A node sees a member differently than before.
+    MemberSeen {
+        /// Which node.
+        by: NodeId,
+        /// Which member.
+        member: NodeId,
+        /// How.
+        liveness: Liveness,
+    },
 }
 
 /// A telling place was reached. The name is one of [`MARKS`].
@@ -99,8 +188,14 @@ pub(crate) fn mark_if(is_met: bool, name: &'static str) {
 /// Something has happened.
 #[inline(always)]
 pub(crate) fn tell(told: Told) {
+    tell_with(|| told);
+}
+
+/// The same, where it costs something to say what: nobody does it unless somebody listens.
+#[inline(always)]
+pub(crate) fn tell_with(told: impl FnOnce() -> Told) {
     #[cfg(feature = "observed")]
-    sink::tell(told);
+    sink::tell_with(told);
     #[cfg(not(feature = "observed"))]
     let _ = told;
 }

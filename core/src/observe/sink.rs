@@ -33,15 +33,21 @@ pub fn take_told() -> Vec<Told> {
 
 pub(super) fn mark(name: &'static str) {
     // The thread may be at its end, where nobody looks any more.
-    if IS_OBSERVED.try_with(Cell::get) != Ok(true) {
+    if !is_observed() {
         return;
     }
     let at = MARKS.iter().position(|mark| mark.name == name);
     MET.set(MET.get().with(at.expect("the tidy test compares the names with the list")));
 }
 
-pub(super) fn tell(told: Told) {
-    if IS_OBSERVED.try_with(Cell::get) == Ok(true) {
+pub(super) fn tell_with(told: impl FnOnce() -> Told) {
+    if is_observed() {
+        let told = told();
         TOLD.with_borrow_mut(|all| all.push(told));
     }
+}
+
+/// Whether somebody looks at this thread.
+pub(crate) fn is_observed() -> bool {
+    IS_OBSERVED.try_with(Cell::get) == Ok(true)
 }

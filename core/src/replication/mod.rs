@@ -35,6 +35,8 @@ pub(crate) use consensus::{
 };
 pub(crate) use handlers::{AskReadIndex, Stop, Write};
 pub(crate) use parts::{Parts, Reports};
+#[cfg(feature = "observed")]
+pub use store::{LogId, entry_at, file_at};
 pub(crate) use store::{LogStore, SnapshotStore, check_fits};
 pub use store::{StoreError, is_panic_guarded};
 pub(crate) use work::{PendingWrite, Tasks, outcome};

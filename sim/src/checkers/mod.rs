@@ -4,11 +4,15 @@
 //!
 //! Read next: [`Checker`], then any of them.
 
+mod durable_on_quorum;
 mod equal_state;
 mod exactly_once;
 mod ids_given_once;
+mod leader_completeness;
 mod linearizable;
 mod locks_by_token;
+mod log_matching;
+mod logs;
 mod no_lost_update;
 mod nothing_lost;
 mod one_acts;
@@ -19,10 +23,13 @@ mod unique_names;
 #[cfg(test)]
 mod tests;
 
+pub use durable_on_quorum::DurableOnQuorum;
 pub use equal_state::{History, Recorded};
 pub use exactly_once::Lists;
 pub use ids_given_once::IdsGivenOnce;
+pub use leader_completeness::LeaderCompleteness;
 pub use locks_by_token::Locks;
+pub use log_matching::LogMatching;
 pub use no_lost_update::Swaps;
 pub use nothing_lost::{Asked, Ledger};
 pub use one_acts::OneActs;
@@ -30,8 +37,11 @@ pub use one_elected::OneElectedPerTerm;
 pub use tokens_grow::TokensGrow;
 pub use unique_names::{Names, Told};
 
+use std::net::IpAddr;
+
 use quorate_core::leader::Leadership;
-use quorate_core::observe;
+use quorate_core::observe::{self, Place};
+use quorate_core::replication::LogId;
 
 /// One running node at one instant.
 #[derive(Clone, Debug)]
@@ -73,6 +83,20 @@ pub trait Checker {
     fn hear(&mut self, _told: &observe::Told) -> Result<(), String> {
         Ok(())
     }
+
+    /// The same about the disks, at the end of an instant, after what happened in it.
+    fn look(&mut self, _disks: &dyn Disks) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// What a checker may see of the disks of all machines, those without power included.
+pub trait Disks {
+    /// The entry of the log whose whole record a power cut would for certain leave in this place.
+    fn synced(&self, machine: IpAddr, place: &Place) -> Option<LogId>;
+
+    /// Whether the scenario has made the disk lie or rot, or has wiped it.
+    fn spoiled(&self, machine: IpAddr) -> bool;
 }
 
 /// The checkers that fit every cluster.
@@ -82,5 +106,8 @@ pub fn all() -> Vec<Box<dyn Checker>> {
         Box::new(OneElectedPerTerm::default()),
         Box::new(TokensGrow::default()),
         Box::new(IdsGivenOnce::default()),
+        Box::new(LogMatching::default()),
+        Box::new(LeaderCompleteness::default()),
+        Box::new(DurableOnQuorum::default()),
     ]
 }

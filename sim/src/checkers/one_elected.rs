@@ -42,10 +42,11 @@ impl Checker for OneElectedPerTerm {
                 }
                 self.voted.insert(by, (term, to));
             }
-            Told::Committed { .. }
-            | Told::IdGiven { .. }
-            | Told::ActingBegan { .. }
-            | Told::ActingEnded { .. } => {}
+            Told::Committed { .. } | Told::IdGiven { .. } => {}
+            Told::ActingBegan { .. } | Told::ActingEnded { .. } => {}
+            Told::LogOpened { .. } | Told::Appended { .. } | Told::VotersAppended { .. } => {}
+            Told::Durable { .. } | Told::Truncated { .. } | Told::Compacted { .. } => {}
+            Told::RosterFollowed { .. } | Told::MemberSeen { .. } => {}
         }
         Ok(())
     }

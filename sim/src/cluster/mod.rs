@@ -26,6 +26,7 @@ mod second;
 mod setup;
 mod software;
 mod switchover;
+mod synced;
 mod verbs;
 mod within;
 mod workload;
@@ -65,6 +66,7 @@ pub use faults::Rot;
 use node::Node;
 use noted::Request;
 pub(crate) use noted::keep_history;
+use synced::Synced;
 use workload::Writers;
 
 /// How many of the last events a failure shows.
@@ -256,7 +258,7 @@ impl Cluster {
             let (nodes, checkers) = (&self.nodes, &mut self.checkers);
             let (history, tokens) = (&self.history, &mut self.tokens);
             let (diagram, always) = (&mut self.diagram, &mut self.always);
-            let excused = &self.excused;
+            let (excused, atlas) = (&self.excused, &self.atlas);
             let (mut wrong, mut is_one_ending) = (None, false);
             let met = self.world.run_until_true(limit_ms.saturating_sub(now_ms), |world| {
                 let seen = see(nodes, world, excused, tokens);
@@ -264,7 +266,7 @@ impl Cluster {
                     diagram.look(nodes, &seen, world);
                 }
                 tokens.extend(seen.iter().filter(|n| n.may_act).filter_map(|n| n.leadership.token));
-                wrong = look(&seen, (nodes, world), checkers, history).err();
+                wrong = look(&seen, Synced { nodes, world, atlas }, checkers, history).err();
                 let mut demanded = always.iter_mut().map(|holds| holds(world));
                 wrong = wrong.take().or_else(|| demanded.find_map(Result::err));
                 is_one_ending = nodes.iter().any(|node| node.is_ending(world));
@@ -340,18 +342,19 @@ pub(crate) fn again(scenario: Option<&str>, choices: &Choices) -> String {
 /// The first thing that is wrong with what is seen.
 fn look(
     seen: &[Seen],
-    (nodes, world): (&[Node], &World),
+    synced: Synced<'_>,
     checkers: &mut [Box<dyn Checker>],
     history: &History,
 ) -> Result<(), String> {
-    for node in nodes {
-        if let Some(reason) = node.failed(world) {
+    for node in synced.nodes {
+        if let Some(reason) = node.failed(synced.world) {
             return Err(format!("{} ended by itself: {reason}", node.name));
         }
     }
     for told in observe::take_told() {
         checkers.iter_mut().try_for_each(|checker| checker.hear(&told))?;
     }
+    checkers.iter_mut().try_for_each(|checker| checker.look(&synced))?;
     checkers.iter_mut().try_for_each(|checker| checker.check(seen))?;
     history.violation().map_or(Ok(()), Err)
 }

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::Types;
 use super::convert::{from_entry, from_log_id, from_vote, to_entry, to_index, to_log_id, to_vote};
-use crate::ids::NodeId;
+use crate::ids::{LogIndex, NodeId};
 use crate::observe::{Told, mark, tell};
 use crate::replication::store::{Done, LogStore};
 
@@ -121,22 +121,30 @@ impl RaftLogStorage<Types> for RaftLog {
         I: IntoIterator<Item = EntryOf<Types>> + Send,
         I::IntoIter: Send,
     {
-        let entries = entries.into_iter().map(to_entry).collect();
-        self.store.append(entries, Box::new(move |result| callback.io_completed(result)));
+        let entries: Vec<_> = entries.into_iter().map(to_entry).collect();
+        let done = move |result| callback.io_completed(result);
+        #[cfg(feature = "observed")]
+        let done = self.store.telling(self.this, &entries, done);
+        self.store.append(entries, Box::new(done));
         Ok(())
     }
 
     async fn truncate_after(&mut self, last: Option<LogIdOf<Types>>) -> io::Result<()> {
         mark("log.truncated");
         let (done, durable) = completion();
-        self.store.truncate_after(last.as_ref().map(to_log_id), done);
+        let last = last.as_ref().map(to_log_id);
+        let after = last.map_or(LogIndex(0), |id| id.index);
+        tell(Told::Truncated { by: self.this, after });
+        self.store.truncate_after(last, done);
         durable.await
     }
 
     async fn purge(&mut self, upto: LogIdOf<Types>) -> io::Result<()> {
         mark("log.compacted");
         let (done, durable) = completion();
-        self.store.compact(to_log_id(&upto), done);
+        let upto = to_log_id(&upto);
+        tell(Told::Compacted { by: self.this, upto: upto.index, term: upto.term });
+        self.store.compact(upto, done);
         durable.await
     }
 }

@@ -1,5 +1,8 @@
 //! The log, the vote and the commit index: one journal, one writer.
 
+#[cfg(feature = "observed")]
+pub(in super::super) mod told;
+
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 

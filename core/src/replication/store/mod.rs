@@ -20,6 +20,8 @@ mod tail;
 mod tests;
 
 pub use backend::is_panic_guarded;
+#[cfg(feature = "observed")]
+pub use log::told::{entry_at, file_at};
 pub(crate) use log::{Done, LogStore};
 pub(crate) use snapshots::{SnapshotMeta, SnapshotStore};
 

@@ -66,7 +66,7 @@ impl Atlas {
         }
     }
 
-    pub(super) fn is_spoiled(&self, at: usize) -> bool {
+    pub(in super::super) fn is_spoiled(&self, at: usize) -> bool {
         self.spoiled.contains_key(&at)
     }
 }

@@ -38,6 +38,15 @@ impl SyncedDisk {
         // Half-written files of a `replace` have names that the port does not allow.
         relative.filter(|path| checked_path(path).is_ok()).map(Path::to_path_buf).collect()
     }
+
+    /// A part of a file, by offset and size, without a copy of the rest.
+    pub(in super::super) fn bytes(&self, path: &Path, at: (u64, u32)) -> Option<Vec<u8>> {
+        let path = absolute(path).ok()?;
+        let start = usize::try_from(at.0).ok()?;
+        let image = self.0.image();
+        let rest = image.synced(&path)?.get(start..)?;
+        rest.get(..usize::try_from(at.1).ok()?).map(<[u8]>::to_vec)
+    }
 }
 
 impl Disk for SyncedDisk {

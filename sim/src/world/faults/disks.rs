@@ -160,6 +160,12 @@ impl World {
         self.synced(id).files()
     }
 
+    /// These bytes of a file, by offset and size, as of its last honest sync; `None` if not all of
+    /// them are there.
+    pub fn synced_bytes(&self, id: MachineId, file: &Path, at: (u64, u32)) -> Option<Vec<u8>> {
+        self.synced(id).bytes(file, at)
+    }
+
     fn synced(&self, id: MachineId) -> SyncedDisk {
         SyncedDisk(self.kernel.borrow().machines[id.0].medium.clone())
     }

@@ -334,6 +334,13 @@ fn missing(detail: &str) -> StoreError {
 pub(super) struct JournalReader(Arc<Mutex<Places>>);
 
 impl JournalReader {
+    /// Where the record of a durable entry stands.
+    #[cfg(feature = "observed")]
+    pub(super) fn place(&self, index: u64) -> Option<crate::observe::Place> {
+        let Place { segment, number: group, offset, size_bytes } = lock(&self.0).place(index)?;
+        Some(crate::observe::Place { segment, group, offset, size_bytes })
+    }
+
     /// The durable entries in `[start, end)` that exist, in order. Blocks.
     pub(super) fn read(&self, start: u64, end: u64) -> io::Result<Vec<StoredEntry>> {
         let mut start = start;
@@ -352,6 +359,21 @@ impl JournalReader {
             start = first_index;
         }
     }
+}
+
+/// The entry whose record these bytes are, if they are one; found in a group of that number.
+#[cfg(feature = "observed")]
+pub(super) fn entry_of(group: u64, bytes: &[u8]) -> Option<StoredEntry> {
+    match format::record(group, bytes) {
+        Ok((Record::Entry(entry), _)) => Some(entry),
+        Ok(_) | Err(_) => None,
+    }
+}
+
+/// The file of a segment, relative to the data directory.
+#[cfg(feature = "observed")]
+pub(super) fn file_of(segment: u32) -> PathBuf {
+    segments::path(segment)
 }
 
 fn lock(places: &Mutex<Places>) -> MutexGuard<'_, Places> {

@@ -71,6 +71,13 @@ impl Places {
         self.first_index = self.first_index.max(upto + 1);
     }
 
+    /// Where the record of that entry stands.
+    #[cfg(feature = "observed")]
+    pub(super) fn place(&self, index: u64) -> Option<Place> {
+        let at = index.checked_sub(self.first_index)?;
+        self.places.get(usize::try_from(at).ok()?).copied()
+    }
+
     /// The segment of the first entry after `index`.
     pub(super) fn segment_after(&self, index: u64) -> Option<u32> {
         let at = (index + 1).saturating_sub(self.first_index) as usize;
