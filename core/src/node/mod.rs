@@ -17,6 +17,7 @@ pub use start::start;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::prelude::*;
 use bytes::Bytes;
@@ -178,6 +179,16 @@ impl LeadershipWatch {
     /// Whether this node may act at this moment, by its clock.
     pub fn may_act(&self) -> bool {
         self.changes.borrow().may_act(self.env.clock.now())
+    }
+
+    /// For how long this node may still act if nothing else happens, by its clock; nothing if it
+    /// may not.
+    pub fn time_left(&self) -> Duration {
+        let (leadership, now) = (self.changes.borrow(), self.env.clock.now());
+        match leadership.may_act(now) {
+            true => leadership.lease_until.since(now),
+            false => Duration::ZERO,
+        }
     }
 
     /// Waits for the next change; `None` once the node has ended.

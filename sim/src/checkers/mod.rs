@@ -13,6 +13,7 @@ mod linearizable;
 mod locks_by_token;
 mod log_matching;
 mod logs;
+mod margins;
 mod no_lost_update;
 mod nothing_lost;
 mod one_acts;
@@ -30,6 +31,7 @@ pub use ids_given_once::IdsGivenOnce;
 pub use leader_completeness::LeaderCompleteness;
 pub use locks_by_token::Locks;
 pub use log_matching::LogMatching;
+pub use margins::{MarginWatch, Margins};
 pub use no_lost_update::Swaps;
 pub use nothing_lost::{Asked, Ledger};
 pub use one_acts::OneActs;
@@ -38,6 +40,7 @@ pub use tokens_grow::TokensGrow;
 pub use unique_names::{Names, Told};
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use quorate_core::leader::Leadership;
 use quorate_core::observe::{self, Place};
@@ -52,6 +55,8 @@ pub struct Seen {
     pub leadership: Leadership,
     /// Whether it may act at this moment, by its own clock.
     pub may_act: bool,
+    /// For how long, if nothing else happens; by its own clock, too.
+    pub left: Duration,
 }
 
 /// When a request was first sent, and when its outcome was noted; milliseconds of the world.

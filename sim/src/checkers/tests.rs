@@ -1,5 +1,7 @@
 //! Checkers see what they look for, and nothing else.
 
+use std::time::Duration;
+
 use quorate_core::history::register::{Shown, Source};
 use quorate_core::history::{Operation, OperationKind, Outcome, ValueHash, parse_lines};
 use quorate_core::ids::{FencingToken, Generation, LogIndex, NodeId, Term};
@@ -17,7 +19,7 @@ fn seen(node: u64, term: u64, may_act: bool) -> Seen {
     let unknown = Leadership::unknown(NodeId(node), Now::default());
     let token = may_act.then_some(FencingToken(term));
     let leadership = Leadership { term, role: RaftRole::Elected, token, ..unknown };
-    Seen { at: node as usize - 1, leadership, may_act }
+    Seen { at: node as usize - 1, leadership, may_act, left: Duration::ZERO }
 }
 
 fn wrong(checker: &mut dyn Checker, at_once: &[Seen]) -> String {

@@ -52,7 +52,7 @@ use std::fmt;
 use quorate_core::ids::{FencingToken, LogIndex, RequestId};
 use quorate_core::observe::{self, Marks};
 
-use crate::checkers::{Checker, History, Ledger, Seen};
+use crate::checkers::{Checker, History, Ledger, MarginWatch, Margins, Seen};
 use crate::choices::{Choices, Dice};
 use crate::plan::Coverage;
 use crate::world::{MachineId, World};
@@ -103,6 +103,8 @@ pub struct Report {
     pub unknown_count: u64,
     /// How many nodes were seen to act, each time with another token.
     pub tokens_count: u64,
+    /// How long nobody could act while that passed from one to another.
+    pub margins: Margins,
     /// The telling places of the nodes' code that the run has met.
     pub marks: Marks,
     /// What struck of the run's fault plan, and what of it changed something.
@@ -155,6 +157,7 @@ pub struct Cluster {
     caller: Client,
     /// Every token with which a node was seen to act.
     tokens: BTreeSet<FencingToken>,
+    margins: MarginWatch,
     excused: Excused,
     coverage: Coverage,
 }
@@ -258,6 +261,7 @@ impl Cluster {
             let (nodes, checkers) = (&self.nodes, &mut self.checkers);
             let (history, tokens) = (&self.history, &mut self.tokens);
             let (diagram, always) = (&mut self.diagram, &mut self.always);
+            let margins = &mut self.margins;
             let (excused, atlas) = (&self.excused, &self.atlas);
             let (mut wrong, mut is_one_ending) = (None, false);
             let met = self.world.run_until_true(limit_ms.saturating_sub(now_ms), |world| {
@@ -265,6 +269,7 @@ impl Cluster {
                 if let Some(diagram) = diagram {
                     diagram.look(nodes, &seen, world);
                 }
+                margins.look(&seen, world.now_us());
                 tokens.extend(seen.iter().filter(|n| n.may_act).filter_map(|n| n.leadership.token));
                 wrong = look(&seen, Synced { nodes, world, atlas }, checkers, history).err();
                 let mut demanded = always.iter_mut().map(|holds| holds(world));

@@ -136,7 +136,8 @@ impl Node {
         }
         let left = self.left.borrow();
         let (_, watch) = left.handle.as_ref()?;
-        Some(Seen { at, leadership: watch.current(), may_act: watch.may_act() })
+        let (may_act, left) = (watch.may_act(), watch.time_left());
+        Some(Seen { at, leadership: watch.current(), may_act, left })
     }
 }
 

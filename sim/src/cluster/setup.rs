@@ -114,6 +114,7 @@ impl Setup {
             books: Default::default(),
             writers: None,
             atlas: Default::default(),
+            margins: Default::default(),
             excused: Default::default(),
             coverage: Default::default(),
             tokens: Default::default(),

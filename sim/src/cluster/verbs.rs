@@ -190,6 +190,7 @@ impl Cluster {
             refused_count: self.ledger.refused_count,
             unknown_count: self.ledger.unknown_count,
             tokens_count: self.tokens.len() as u64,
+            margins: self.margins.margins,
             coverage: self.coverage,
             marks: observe::marks(),
         }

@@ -131,6 +131,9 @@ impl Sweep {
         let mut kinds = BTreeSet::new();
         work(jobs, goes_on, task, |ended| {
             tally.add(ended.at, (ended.wall, ended.simulated_ms), ended.told.is_err());
+            if let Ok(report) = &ended.told {
+                tally.add_margins(ended.at, ended.choices.seed(), &report.margins);
+            }
             if ended.told.is_err() {
                 self.report(scenarios[ended.at], &ended, &mut kinds);
             }
@@ -215,6 +218,7 @@ mod tests {
             refused_count: 0,
             unknown_count: 0,
             tokens_count: 0,
+            margins: Default::default(),
             coverage: Default::default(),
             marks: Default::default(),
         }

@@ -2,11 +2,16 @@
 
 use std::time::Duration;
 
+use quorate_sim::checkers::Margins;
+
 /// Counts runs while a sweep goes on.
 #[derive(Debug)]
 pub(super) struct Tally {
     jobs: usize,
     lines: Vec<Line>,
+    margins: Margins,
+    /// Place and seed of the run with the smallest margin.
+    smallest: Option<(usize, u64)>,
 }
 
 #[derive(Clone, Debug)]
@@ -29,7 +34,17 @@ impl Tally {
             simulated_ms: 0,
             wall: Duration::ZERO,
         };
-        Tally { jobs, lines: names.into_iter().map(line).collect() }
+        let lines = names.into_iter().map(line).collect();
+        Tally { jobs, lines, margins: Margins::default(), smallest: None }
+    }
+
+    /// The margins of a run that ended well.
+    pub(super) fn add_margins(&mut self, at: usize, seed: u64, margins: &Margins) {
+        let before = self.margins.smallest_us();
+        self.margins.add(margins);
+        if self.margins.smallest_us() != before {
+            self.smallest = Some((at, seed));
+        }
     }
 
     /// A seed of the scenario at this place was told, once or twice.
@@ -65,6 +80,10 @@ impl Tally {
                 self.jobs
             );
         }
+        let smallest = self.smallest.map_or_else(String::new, |(at, seed)| {
+            format!("; the smallest by {} with seed {seed}", self.lines[at].name)
+        });
+        println!("margins when another acts: {:?}{smallest}", self.margins);
         let failed_count = self.lines.iter().filter(|line| line.failed_count > 0).count();
         let verdict = if failed_count == 0 { "ok" } else { "FAILED" };
         let passed_count = self.lines.len() - failed_count;
