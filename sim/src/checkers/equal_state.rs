@@ -30,10 +30,10 @@ fn hashed(hash: u64, bytes: &[u8]) -> u64 {
 
 /// What the cluster has executed, as far as any node has told. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct History(Arc<Mutex<Told>>);
+pub struct History(Arc<Mutex<Executed>>);
 
 #[derive(Debug, Default)]
-struct Told {
+struct Executed {
     /// By index: number over everything up to it.
     digests: BTreeMap<LogIndex, u64>,
     /// By place in the cluster: how far its present machine has come, and its number.
@@ -52,26 +52,26 @@ impl History {
         self.lock().reached.get(&at).copied().unwrap_or_default()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Told> {
+    fn lock(&self) -> MutexGuard<'_, Executed> {
         self.0.lock().expect("no code panics while it holds the history")
     }
 
     fn tell(&self, at: usize, index: LogIndex, digest: u64) {
-        let mut told = self.lock();
-        told.reached.insert(at, (index, digest));
-        let is_forgotten = told.digests.len() >= REMEMBERED_COUNT_MAX
-            && told.digests.first_key_value().is_some_and(|(first, _)| index < *first);
+        let mut executed = self.lock();
+        executed.reached.insert(at, (index, digest));
+        let is_forgotten = executed.digests.len() >= REMEMBERED_COUNT_MAX
+            && executed.digests.first_key_value().is_some_and(|(first, _)| index < *first);
         if is_forgotten {
             return;
         }
-        let first = *told.digests.entry(index).or_insert(digest);
-        if first != digest && told.violation.is_none() {
+        let first = *executed.digests.entry(index).or_insert(digest);
+        if first != digest && executed.violation.is_none() {
             let node = at + 1;
-            told.violation =
+            executed.violation =
                 Some(format!("n{node} has another state than others had after entry {index}"));
         }
-        if told.digests.len() > REMEMBERED_COUNT_MAX {
-            told.digests.pop_first();
+        if executed.digests.len() > REMEMBERED_COUNT_MAX {
+            executed.digests.pop_first();
         }
     }
 }

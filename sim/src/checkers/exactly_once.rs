@@ -6,21 +6,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Ended, Span};
+use quorate_core::history::Outcome;
+
+use super::Span;
 
 /// What clients did to lists.
 #[derive(Clone, Debug, Default)]
 pub struct Lists {
     /// By list and element. Elements are written by one request each.
-    appended: BTreeMap<(String, String), (Span, Ended)>,
+    appended: BTreeMap<(String, String), (Span, Outcome)>,
     /// Linearizable reads that were answered.
     reads: Vec<(String, Span, Vec<String>)>,
 }
 
 impl Lists {
     /// An append is over, or was given up.
-    pub fn appended(&mut self, list: &str, element: &str, span: Span, ended: Ended) {
-        self.appended.insert((list.to_owned(), element.to_owned()), (span, ended));
+    pub fn appended(&mut self, list: &str, element: &str, span: Span, outcome: Outcome) {
+        self.appended.insert((list.to_owned(), element.to_owned()), (span, outcome));
     }
 
     /// A read was answered.
@@ -30,7 +32,7 @@ impl Lists {
 
     /// How many appends were acknowledged.
     pub fn acknowledged_count(&self) -> usize {
-        self.appended.values().filter(|(_, ended)| *ended == Ended::Acknowledged).count()
+        self.appended.values().filter(|(_, outcome)| *outcome == Outcome::Acknowledged).count()
     }
 
     /// What is wrong with the lists as they are in the end, one line each.
@@ -51,15 +53,15 @@ impl Lists {
             }
             match self.appended.get(&(list.to_owned(), element.clone())) {
                 None => findings.push(format!("{list} has {element}, which nobody appended")),
-                Some((_, Ended::Refused)) => {
+                Some((_, Outcome::Refused)) => {
                     findings.push(format!("{list} has {element}, which was refused"));
                 }
-                Some((_, Ended::Acknowledged | Ended::Unknown)) => {}
+                Some((_, Outcome::Acknowledged | Outcome::Unknown)) => {}
             }
         }
         let of_list = self.appended.iter().filter(|((name, _), _)| name == list);
-        for ((_, element), (_, ended)) in of_list {
-            if *ended == Ended::Acknowledged && !present.contains(element) {
+        for ((_, element), (_, outcome)) in of_list {
+            if *outcome == Outcome::Acknowledged && !present.contains(element) {
                 findings.push(format!("{element} was acknowledged and is not in {list}"));
             }
         }
@@ -74,14 +76,14 @@ impl Lists {
         // The earliest end among the elements that stand behind.
         let mut earliest: Option<(u64, &String)> = None;
         for element in elements.iter().rev() {
-            let Some((span, ended)) = span(element) else { continue };
+            let Some((span, outcome)) = span(element) else { continue };
             if let Some((end_ms, behind)) = earliest
                 && end_ms < span.start_ms
             {
                 return Some(format!("{list} has {element} before {behind}, which was done first"));
             }
             let is_earlier = earliest.is_none_or(|(end_ms, _)| span.end_ms < end_ms);
-            if *ended == Ended::Acknowledged && is_earlier {
+            if *outcome == Outcome::Acknowledged && is_earlier {
                 earliest = Some((span.end_ms, element));
             }
         }
@@ -91,13 +93,13 @@ impl Lists {
     /// Reads are beginnings of the list, miss nothing that was done before them, and never go back.
     fn wrong_reads(&self, list: &str, elements: &[String]) -> Vec<String> {
         let mut findings = Vec::new();
-        let of_list = |(name, _): &(&(String, String), &(Span, Ended))| name.0 == list;
+        let of_list = |(name, _): &(&(String, String), &(Span, Outcome))| name.0 == list;
         let place: BTreeMap<&String, usize> = elements.iter().zip(1..).collect();
         // Each is a moment from which on a read must show at least so many elements.
         let done =
             self.appended.iter().filter(of_list).filter_map(|((_, element), (span, end))| {
                 let place = place.get(element)?;
-                (*end == Ended::Acknowledged).then_some((span.end_ms, *place))
+                (*end == Outcome::Acknowledged).then_some((span.end_ms, *place))
             });
         let reads: Vec<_> = self.reads.iter().filter(|(name, ..)| name == list).collect();
         let mut least: Vec<(u64, usize)> =
@@ -149,10 +151,10 @@ mod tests {
     #[test]
     fn only_what_the_clients_were_told_may_be_in_a_list() {
         let mut lists = Lists::default();
-        lists.appended("l", "a", span(0, 10), Ended::Acknowledged);
-        lists.appended("l", "b", span(20, 30), Ended::Acknowledged);
-        lists.appended("l", "c", span(0, 40), Ended::Unknown);
-        lists.appended("l", "d", span(0, 40), Ended::Refused);
+        lists.appended("l", "a", span(0, 10), Outcome::Acknowledged);
+        lists.appended("l", "b", span(20, 30), Outcome::Acknowledged);
+        lists.appended("l", "c", span(0, 40), Outcome::Unknown);
+        lists.appended("l", "d", span(0, 40), Outcome::Refused);
         let table = [
             ("a b", ""),
             ("a c b", ""),
@@ -172,8 +174,8 @@ mod tests {
     fn a_read_is_a_beginning_misses_nothing_and_never_goes_back() {
         let read = |start_ms, seen: &str| {
             let mut lists = Lists::default();
-            lists.appended("l", "a", span(0, 10), Ended::Acknowledged);
-            lists.appended("l", "b", span(20, 60), Ended::Acknowledged);
+            lists.appended("l", "a", span(0, 10), Outcome::Acknowledged);
+            lists.appended("l", "b", span(20, 60), Outcome::Acknowledged);
             lists.read("l", span(21, 30), words("a b"));
             lists.read("l", span(start_ms, start_ms + 5), words(seen));
             lists.findings(&list("a b")).join("; ")

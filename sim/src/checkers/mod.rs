@@ -37,13 +37,13 @@ pub use nothing_lost::{Asked, Ledger};
 pub use one_acts::OneActs;
 pub use one_elected::OneElectedPerTerm;
 pub use tokens_grow::TokensGrow;
-pub use unique_names::{Names, Told};
+pub use unique_names::Names;
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use quorate_core::leader::Leadership;
-use quorate_core::observe::{self, Place};
+use quorate_core::observe::{Place, Told};
 use quorate_core::replication::LogId;
 
 /// One running node at one instant.
@@ -68,24 +68,13 @@ pub struct Span {
     pub end_ms: u64,
 }
 
-/// How a request that changes something ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// It is done.
-    Acknowledged,
-    /// It has not happened and never will.
-    Refused,
-    /// It may have happened, or may yet happen.
-    Unknown,
-}
-
 /// A property that is looked at after every instant.
 pub trait Checker {
     /// Says what is wrong with what is seen, if anything is.
     fn check(&mut self, seen: &[Seen]) -> Result<(), String>;
 
     /// The same about something that happened since, in the order in which it did.
-    fn hear(&mut self, _told: &observe::Told) -> Result<(), String> {
+    fn hear(&mut self, _told: &Told) -> Result<(), String> {
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use quorate_core::ids::LogIndex;
 
 use super::deeds::What;
 use super::objects::{NOTHING, Objects};
-use crate::checkers::{Ended, Lists, Locks, Names, Span, Swaps, Told};
+use crate::checkers::{Lists, Locks, Names, Span, Swaps};
 
 /// What was asked for other objects than plain registers.
 #[derive(Clone, Debug, Default)]
@@ -36,17 +36,24 @@ impl Known {
     pub(super) fn outcome(&self) -> Outcome {
         match self {
             Known::Answered { reply, .. } if reply.starts_with("no ") => Outcome::Refused,
+            Known::Answered { .. } | Known::Refused | Known::Unknown => self.executed(),
+        }
+    }
+
+    /// Whether the request was executed, whatever that came to.
+    fn executed(&self) -> Outcome {
+        match self {
             Known::Answered { .. } => Outcome::Acknowledged,
             Known::Refused => Outcome::Refused,
             Known::Unknown => Outcome::Unknown,
         }
     }
 
-    fn ended(&self) -> Ended {
+    /// Who had a name before, if the request for it was executed and said so.
+    fn holder(&self) -> Option<&str> {
         match self {
-            Known::Answered { .. } => Ended::Acknowledged,
-            Known::Refused => Ended::Refused,
-            Known::Unknown => Ended::Unknown,
+            Known::Answered { reply, .. } => reply.strip_prefix("there "),
+            Known::Refused | Known::Unknown => None,
         }
     }
 }
@@ -55,7 +62,7 @@ impl Books {
     /// A request is over, or was given up.
     pub(super) fn note(&mut self, what: &What, span: Span, known: &Known) {
         let (is_done, is_of_registers) =
-            (known.ended() == Ended::Acknowledged, what.is_of_registers());
+            (known.executed() == Outcome::Acknowledged, what.is_of_registers());
         self.acknowledged_count += u64::from(is_done && what.is_repeated() && !is_of_registers);
         match (what, known) {
             (What::Put { .. } | What::Read { .. } | What::Unlock { .. }, _) => {}
@@ -68,14 +75,14 @@ impl Books {
                 self.swaps.unknown(name, expected, value);
             }
             (What::Append { list, element }, known) => {
-                self.lists.appended(list, element, span, known.ended());
+                self.lists.appended(list, element, span, known.executed());
             }
             (What::ReadList { list }, Known::Answered { reply, .. }) => {
                 let elements = reply.split_whitespace().map(str::to_owned).collect();
                 self.lists.read(list, span, elements);
             }
             (What::Insert { name, owner }, known) => {
-                self.names.asked(name, owner, told(known));
+                self.names.asked((name, owner), known.executed(), known.holder());
             }
             (What::Lock { lock, owner }, Known::Answered { index, reply }) => {
                 if reply == "granted" {
@@ -96,16 +103,5 @@ impl Books {
         findings.extend(self.names.findings(&objects.inserted));
         findings.extend(self.locks.findings());
         findings
-    }
-}
-
-fn told(known: &Known) -> Told {
-    match known {
-        Known::Answered { reply, .. } => match reply.strip_prefix("there ") {
-            None => Told::First,
-            Some(owner) => Told::There(owner.to_owned()),
-        },
-        Known::Refused => Told::Refused,
-        Known::Unknown => Told::Unknown,
     }
 }
