@@ -24,10 +24,21 @@ pub use marks::{MARKS, Mark, Marks};
 #[cfg(feature = "observed")]
 pub(crate) use sink::is_observed;
 #[cfg(feature = "observed")]
-pub use sink::{begin, marks, take_told};
+pub use sink::{begin, depths, marks, take_told};
 
 use crate::ids::{FencingToken, LogIndex, NodeId, Term};
 use crate::membership::Liveness;
+
+/// How many things waited in a place at most, of all nodes of a thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Depth {
+    /// Room and things.
+    pub place: &'static str,
+    /// How many waited.
+    pub count: u64,
+    /// How many may wait.
+    pub count_max: u64,
+}
 
 /// Where the record of an entry stands on a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -198,6 +209,15 @@ pub(crate) fn tell_with(told: impl FnOnce() -> Told) {
     sink::tell_with(told);
     #[cfg(not(feature = "observed"))]
     let _ = told;
+}
+
+/// So many things wait in a place that is to hold at most `count_max`.
+#[inline(always)]
+pub(crate) fn depth(place: &'static str, count: u64, count_max: u64) {
+    #[cfg(feature = "observed")]
+    sink::depth(Depth { place, count, count_max });
+    #[cfg(not(feature = "observed"))]
+    let _ = (place, count, count_max);
 }
 
 #[cfg(feature = "planted-bugs")]

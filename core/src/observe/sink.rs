@@ -6,11 +6,12 @@
 use std::cell::{Cell, RefCell};
 
 use super::marks::Marks;
-use super::{MARKS, Told};
+use super::{Depth, MARKS, Told};
 
 thread_local! {
     static IS_OBSERVED: Cell<bool> = const { Cell::new(false) };
     static MET: Cell<Marks> = const { Cell::new(Marks::NONE) };
+    static DEPTHS: RefCell<Vec<Depth>> = const { RefCell::new(Vec::new()) };
     static TOLD: RefCell<Vec<Told>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -19,6 +20,7 @@ pub fn begin() {
     IS_OBSERVED.set(true);
     MET.set(Marks::NONE);
     TOLD.take();
+    DEPTHS.take();
 }
 
 /// The places that were reached on this thread so far.
@@ -29,6 +31,21 @@ pub fn marks() -> Marks {
 /// What happened on this thread since it was asked last, in that order.
 pub fn take_told() -> Vec<Told> {
     TOLD.take()
+}
+
+/// The greatest depth of each place on this thread so far.
+pub fn depths() -> Vec<Depth> {
+    DEPTHS.with_borrow(Vec::clone)
+}
+
+pub(super) fn depth(depth: Depth) {
+    if !is_observed() {
+        return;
+    }
+    DEPTHS.with_borrow_mut(|all| match all.iter_mut().find(|one| one.place == depth.place) {
+        Some(one) => one.count = one.count.max(depth.count),
+        None => all.push(depth),
+    });
 }
 
 pub(super) fn mark(name: &'static str) {

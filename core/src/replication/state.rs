@@ -12,7 +12,7 @@
 
 use crate::error::{ReadError, WriteError};
 use crate::ids::{LogIndex, NodeId};
-use crate::observe::{mark, mark_if};
+use crate::observe::{depth, mark, mark_if};
 use crate::replication::{COMMAND_SIZE_BYTES_MAX, RaftRole};
 
 /// Writes that may wait for consensus at once; further ones are refused.
@@ -144,6 +144,7 @@ impl Replication {
         waiting_count: u64,
         is_forwarded: bool,
     ) -> Effect {
+        depth("replication.writes", waiting_count, WAITING_WRITES_COUNT_MAX);
         let this = self.this;
         let limit_bytes = COMMAND_SIZE_BYTES_MAX as u64;
         let refuse = |error| Effect::RefuseWrite { write, error };
@@ -185,6 +186,7 @@ impl Replication {
     fn admit_read(&mut self, read: RequestNumber, out: &mut Vec<Effect>) {
         let this = self.this;
         let waiting_count = (self.waiting.len() + self.confirming.len()) as u64;
+        depth("replication.reads", waiting_count, WAITING_READS_COUNT_MAX);
         let refuse = |error| Effect::RefuseReads { reads: vec![read], error };
         if self.is_stopping {
             out.push(refuse(ReadError::Stopping { this }));

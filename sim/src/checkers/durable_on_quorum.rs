@@ -10,7 +10,7 @@
 //! Not looked at: entries that the reporting node has as a snapshot only, and whether the groups
 //! before the record can be read, which were looked at when their own entries were committed.
 //!
-//! Excused: a disk that the scenario has made lie or rot, or has wiped ([`Disks::spoiled`]). There
+//! Excused: a disk that the scenario has made lie or rot, or has wiped ([`Machines::spoiled`]). There
 //! the word of the node counts for what the disk no longer shows, and nowhere else.
 //!
 //! Source: Ongaro & Ousterhout 2014, section 5.3 and figure 2 (persistent before answering); promise
@@ -24,7 +24,7 @@ use quorate_core::observe::{Place, Told};
 use quorate_core::replication::LogId;
 
 use super::logs::{Log, Logs};
-use super::{Checker, Disks, Seen};
+use super::{Checker, Machines, Seen};
 
 type Sets = Vec<BTreeSet<NodeId>>;
 
@@ -95,19 +95,19 @@ impl DurableOnQuorum {
 
 impl Committed {
     /// Whether the disk of this node has the entry.
-    fn is_on_disk_of(&self, node: NodeId, disks: &dyn Disks) -> bool {
+    fn is_on_disk_of(&self, node: NodeId, machines: &dyn Machines) -> bool {
         let Some((address, place)) = self.copies.get(&node) else { return false };
-        let found = place.and_then(|place| disks.synced(*address, &place));
+        let found = place.and_then(|place| machines.synced(*address, &place));
         let entry = LogId { term: self.term, index: self.index };
-        found == Some(entry) || disks.spoiled(*address)
+        found == Some(entry) || machines.spoiled(*address)
     }
 
-    fn check(&self, disks: &dyn Disks) -> Result<(), String> {
+    fn check(&self, machines: &dyn Machines) -> Result<(), String> {
         let Committed { by, index, term, sets, .. } = self;
         for set in sets {
-            let mut holders = set.iter().filter(|node| self.is_on_disk_of(**node, disks));
+            let mut holders = set.iter().filter(|node| self.is_on_disk_of(**node, machines));
             if holders.nth(set.len() / 2).is_none() {
-                let holders = set.iter().filter(|node| self.is_on_disk_of(**node, disks));
+                let holders = set.iter().filter(|node| self.is_on_disk_of(**node, machines));
                 let holders: BTreeSet<_> = holders.map(NodeId::to_string).collect();
                 let set: BTreeSet<_> = set.iter().map(NodeId::to_string).collect();
                 return Err(format!(
@@ -154,8 +154,8 @@ impl Checker for DurableOnQuorum {
         Ok(())
     }
 
-    fn look(&mut self, disks: &dyn Disks) -> Result<(), String> {
-        std::mem::take(&mut self.to_look_at).iter().try_for_each(|one| one.check(disks))
+    fn look(&mut self, machines: &dyn Machines) -> Result<(), String> {
+        std::mem::take(&mut self.to_look_at).iter().try_for_each(|one| one.check(machines))
     }
 }
 
@@ -163,6 +163,7 @@ impl Checker for DurableOnQuorum {
 mod tests {
     use quorate_core::ids::Generation;
 
+    use super::super::Held;
     use super::*;
 
     const TERM: Term = Term::new(Generation(0), 1);
@@ -175,7 +176,7 @@ mod tests {
         nodes.iter().copied().map(NodeId).collect()
     }
 
-    /// Disks on which the node with that number has its records, and spoiled ones. The offset of a
+    /// Machines on which the node with that number has its records, and spoiled ones. The offset of a
     /// place is the index of its entry.
     #[derive(Default)]
     struct Fake {
@@ -183,7 +184,7 @@ mod tests {
         spoiled: BTreeSet<NodeId>,
     }
 
-    impl Disks for Fake {
+    impl Machines for Fake {
         fn synced(&self, machine: IpAddr, place: &Place) -> Option<LogId> {
             let is_held = self.holders.iter().any(|node| address(node.0) == machine);
             is_held.then_some(LogId { term: TERM, index: LogIndex(place.offset) })
@@ -191,6 +192,14 @@ mod tests {
 
         fn spoiled(&self, machine: IpAddr) -> bool {
             self.spoiled.iter().any(|node| address(node.0) == machine)
+        }
+
+        fn now_ms(&self) -> u64 {
+            0
+        }
+
+        fn held(&self) -> Vec<Held> {
+            Vec::new()
         }
     }
 

@@ -4,6 +4,7 @@
 //!
 //! Read next: [`Checker`], then any of them.
 
+mod bounded;
 mod durable_on_quorum;
 mod equal_state;
 mod exactly_once;
@@ -14,6 +15,7 @@ mod locks_by_token;
 mod log_matching;
 mod logs;
 mod margins;
+mod members_agree;
 mod no_lost_update;
 mod nothing_lost;
 mod one_acts;
@@ -24,6 +26,7 @@ mod unique_names;
 #[cfg(test)]
 mod tests;
 
+pub use bounded::Bounded;
 pub use durable_on_quorum::DurableOnQuorum;
 pub use equal_state::{History, Recorded};
 pub use exactly_once::Lists;
@@ -32,6 +35,7 @@ pub use leader_completeness::LeaderCompleteness;
 pub use locks_by_token::Locks;
 pub use log_matching::LogMatching;
 pub use margins::{MarginWatch, Margins};
+pub use members_agree::MembersAgree;
 pub use no_lost_update::Swaps;
 pub use nothing_lost::{Asked, Ledger};
 pub use one_acts::OneActs;
@@ -78,23 +82,40 @@ pub trait Checker {
         Ok(())
     }
 
-    /// The same about the disks, at the end of an instant, after what happened in it.
-    fn look(&mut self, _disks: &dyn Disks) -> Result<(), String> {
+    /// The same about machines, at the end of an instant, after what happened in it.
+    fn look(&mut self, _machines: &dyn Machines) -> Result<(), String> {
         Ok(())
     }
 }
 
-/// What a checker may see of the disks of all machines, those without power included.
-pub trait Disks {
+/// What a machine holds open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The machine's name.
+    pub name: String,
+    /// Files, those of earlier boots that are not closed included.
+    pub handles_count: usize,
+    /// Listeners, streams in any state, datagram sockets.
+    pub sockets_count: usize,
+}
+
+/// What a checker may see of all machines, those without power included.
+pub trait Machines {
     /// The entry of the log whose whole record a power cut would for certain leave in this place.
     fn synced(&self, machine: IpAddr, place: &Place) -> Option<LogId>;
 
     /// Whether the scenario has made the disk lie or rot, or has wiped it.
     fn spoiled(&self, machine: IpAddr) -> bool;
+
+    /// Milliseconds of the world.
+    fn now_ms(&self) -> u64;
+
+    /// What each machine holds open.
+    fn held(&self) -> Vec<Held>;
 }
 
-/// The checkers that fit every cluster.
-pub fn all() -> Vec<Box<dyn Checker>> {
+/// The checkers that fit every cluster, whose nodes take a snapshot after so many entries.
+pub fn all(snapshot_entries_count: u64) -> Vec<Box<dyn Checker>> {
     vec![
         Box::new(OneActs),
         Box::new(OneElectedPerTerm::default()),
@@ -103,5 +124,6 @@ pub fn all() -> Vec<Box<dyn Checker>> {
         Box::new(LogMatching::default()),
         Box::new(LeaderCompleteness::default()),
         Box::new(DurableOnQuorum::default()),
+        Box::new(Bounded::new(snapshot_entries_count)),
     ]
 }

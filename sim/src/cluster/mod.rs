@@ -16,7 +16,9 @@ mod diagram;
 mod ended;
 mod excused;
 mod faults;
+mod machines;
 mod members;
+mod members_agree;
 mod node;
 mod noted;
 mod objects;
@@ -26,7 +28,6 @@ mod second;
 mod setup;
 mod software;
 mod switchover;
-mod synced;
 mod verbs;
 mod within;
 mod workload;
@@ -45,14 +46,15 @@ pub use verbs::{Acked, Code, Read, Write};
 pub use within::Within;
 pub use workload::Workload;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::rc::Rc;
 
 use quorate_core::ids::{FencingToken, LogIndex, RequestId};
 use quorate_core::observe::{self, Marks};
 
-use crate::checkers::{Checker, History, Ledger, MarginWatch, Margins, Seen};
+use crate::checkers::{Checker, History, Ledger, MarginWatch, Margins, MembersAgree, Seen};
 use crate::choices::{Choices, Dice};
 use crate::plan::Coverage;
 use crate::world::{MachineId, World};
@@ -63,10 +65,10 @@ pub(crate) use diagram::keep_diagram;
 use excused::{Excused, see};
 use faults::Atlas;
 pub use faults::Rot;
+use machines::Looked;
 use node::Node;
 use noted::Request;
 pub(crate) use noted::keep_history;
-use synced::Synced;
 use workload::Writers;
 
 /// How many of the last events a failure shows.
@@ -105,6 +107,8 @@ pub struct Report {
     pub tokens_count: u64,
     /// How long nobody could act while that passed from one to another.
     pub margins: Margins,
+    /// How often a node called a member down whose process ran.
+    pub false_downs_count: u64,
     /// The telling places of the nodes' code that the run has met.
     pub marks: Marks,
     /// What struck of the run's fault plan, and what of it changed something.
@@ -158,6 +162,7 @@ pub struct Cluster {
     /// Every token with which a node was seen to act.
     tokens: BTreeSet<FencingToken>,
     margins: MarginWatch,
+    members_agree: Rc<RefCell<MembersAgree>>,
     excused: Excused,
     coverage: Coverage,
 }
@@ -261,7 +266,7 @@ impl Cluster {
             let (nodes, checkers) = (&self.nodes, &mut self.checkers);
             let (history, tokens) = (&self.history, &mut self.tokens);
             let (diagram, always) = (&mut self.diagram, &mut self.always);
-            let margins = &mut self.margins;
+            let (margins, members) = (&mut self.margins, &self.members_agree);
             let (excused, atlas) = (&self.excused, &self.atlas);
             let (mut wrong, mut is_one_ending) = (None, false);
             let met = self.world.run_until_true(limit_ms.saturating_sub(now_ms), |world| {
@@ -271,7 +276,8 @@ impl Cluster {
                 }
                 margins.look(&seen, world.now_us());
                 tokens.extend(seen.iter().filter(|n| n.may_act).filter_map(|n| n.leadership.token));
-                wrong = look(&seen, Synced { nodes, world, atlas }, checkers, history).err();
+                wrong = look(&seen, &Looked { nodes, world, atlas }, (checkers, members), history)
+                    .err();
                 let mut demanded = always.iter_mut().map(|holds| holds(world));
                 wrong = wrong.take().or_else(|| demanded.find_map(Result::err));
                 is_one_ending = nodes.iter().any(|node| node.is_ending(world));
@@ -347,19 +353,21 @@ pub(crate) fn again(scenario: Option<&str>, choices: &Choices) -> String {
 /// The first thing that is wrong with what is seen.
 fn look(
     seen: &[Seen],
-    synced: Synced<'_>,
-    checkers: &mut [Box<dyn Checker>],
+    looked: &Looked<'_>,
+    (checkers, members): (&mut [Box<dyn Checker>], &RefCell<MembersAgree>),
     history: &History,
 ) -> Result<(), String> {
-    for node in synced.nodes {
-        if let Some(reason) = node.failed(synced.world) {
+    for node in looked.nodes {
+        if let Some(reason) = node.failed(looked.world) {
             return Err(format!("{} ended by itself: {reason}", node.name));
         }
     }
     for told in observe::take_told() {
+        members.borrow_mut().hear(&told);
         checkers.iter_mut().try_for_each(|checker| checker.hear(&told))?;
     }
-    checkers.iter_mut().try_for_each(|checker| checker.look(&synced))?;
+    members.borrow_mut().look(|node| looked.is_awake(seen, node));
+    checkers.iter_mut().try_for_each(|checker| checker.look(looked))?;
     checkers.iter_mut().try_for_each(|checker| checker.check(seen))?;
     history.violation().map_or(Ok(()), Err)
 }

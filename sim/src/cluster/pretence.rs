@@ -3,7 +3,7 @@
 use quorate_core::ids::{Generation, NodeId, Term};
 use quorate_core::observe::Told;
 
-use super::{Cluster, Request, Seen, Synced};
+use super::{Cluster, Looked, Request, Seen};
 
 impl Cluster {
     /// Tells the checkers of two nodes that were elected in one term.
@@ -25,8 +25,9 @@ impl Cluster {
         let acting = seen.iter().find(|node| node.may_act).cloned();
         let other = acting.map(|node| Seen { at: node.at + 1, ..node });
         seen.extend(other);
-        let synced = Synced { nodes: &self.nodes, world: &self.world, atlas: &self.atlas };
-        let wrong = super::look(&seen, synced, &mut self.checkers, &self.history);
+        let looked = Looked { nodes: &self.nodes, world: &self.world, atlas: &self.atlas };
+        let (checkers, members) = (&mut self.checkers, &self.members_agree);
+        let wrong = super::look(&seen, &looked, (checkers, members), &self.history);
         if let Err(wrong) = wrong {
             self.fail(&wrong);
         }

@@ -115,6 +115,7 @@ impl Setup {
             writers: None,
             atlas: Default::default(),
             margins: Default::default(),
+            members_agree: Default::default(),
             excused: Default::default(),
             coverage: Default::default(),
             tokens: Default::default(),
@@ -126,7 +127,12 @@ impl Setup {
     }
 
     fn checkers(&self) -> Vec<Box<dyn Checker>> {
-        if self.software.is_some() { Vec::new() } else { checkers::all() }
+        if self.software.is_some() {
+            return Vec::new();
+        }
+        let mut shared = ClusterSettings::of(Vec::new());
+        (self.tune)(&mut shared);
+        checkers::all(shared.snapshot_entries_count)
     }
 
     fn declare_nodes(&self, world: &World, history: &History) -> Vec<Node> {

@@ -272,3 +272,36 @@ fn what_was_appended_twice_on_every_node_ends_the_run() {
     });
     assert!(text.contains("more than once"), "{text}");
 }
+
+#[test]
+fn without_a_fault_nobody_is_called_down_and_all_see_who_crashed_and_came_back() {
+    for seed in 1..=4 {
+        run_isolated(move || {
+            let mut cluster = Cluster::of(5).seed(seed);
+            cluster.within_ms(10_000).members_agree();
+            cluster.run_for_ms(30_000);
+            cluster.nobody_was_called_down();
+            cluster.crash(&["n2"]);
+            cluster.within_ms(10_000).members_agree();
+            cluster.restart(&["n2"]);
+            cluster.within_ms(15_000).members_agree();
+        });
+    }
+}
+
+#[test]
+fn members_that_cannot_see_each_other_do_not_agree_and_call_each_other_down() {
+    let cut = |ends: fn(&mut Cluster)| {
+        failure(move || {
+            let mut cluster = Cluster::of(3).seed(5);
+            cluster.within_ms(10_000).members_agree();
+            cluster.partition(&["n3"]);
+            cluster.run_for_ms(10_000);
+            ends(&mut cluster);
+        })
+    };
+    let text = cut(|cluster| cluster.within_ms(100).members_agree());
+    assert!(text.contains("within 100 ms: the members do not agree: n1 sees n3 as Down"), "{text}");
+    let text = cut(Cluster::nobody_was_called_down);
+    assert!(text.contains("a member that ran was called down"), "{text}");
+}

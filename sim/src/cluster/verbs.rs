@@ -191,6 +191,7 @@ impl Cluster {
             unknown_count: self.ledger.unknown_count,
             tokens_count: self.tokens.len() as u64,
             margins: self.margins.margins,
+            false_downs_count: self.members_agree.borrow().false_downs_count,
             coverage: self.coverage,
             marks: observe::marks(),
         }

@@ -7,8 +7,8 @@ use crate::checkers::Seen;
 #[must_use]
 #[derive(Debug)]
 pub struct Within<'a> {
-    cluster: &'a mut Cluster,
-    ms: u64,
+    pub(super) cluster: &'a mut Cluster,
+    pub(super) ms: u64,
 }
 
 impl Cluster {

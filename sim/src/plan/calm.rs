@@ -38,6 +38,7 @@ impl Storm<'_> {
             (0..self.names.len()).filter(absent).map(|at| self.names[at].as_str()).collect();
         self.cluster.within_ms(AGREEMENT_BOUND_MS).one_leader_and_equal_logs_without(&absent);
         self.cluster.read("weather").sees(&calm);
+        self.cluster.within_ms(AGREEMENT_BOUND_MS).members_agree();
     }
 
     /// A majority of the voters, as the plan chooses, and all who may be among them.

@@ -219,6 +219,7 @@ mod tests {
             unknown_count: 0,
             tokens_count: 0,
             margins: Default::default(),
+            false_downs_count: 0,
             coverage: Default::default(),
             marks: Default::default(),
         }

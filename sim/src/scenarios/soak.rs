@@ -63,6 +63,7 @@ pub fn soak(nodes_count: u8, simulated_ms: u64, seed: u64) -> Soaked {
         let wall = began.elapsed().max(Duration::from_millis(1));
         cluster.stop_writers();
         cluster.within_ms(10_000).one_leader_and_equal_logs();
+        cluster.nobody_was_called_down();
         let report = cluster.check_invariants();
         Soaked { report, sizes, rate: simulated_ms as f64 / 1_000.0 / wall.as_secs_f64() }
     })

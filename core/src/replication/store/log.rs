@@ -11,11 +11,13 @@ use tokio::sync::mpsc;
 use super::journal::{Journal, JournalReader, Record, SEGMENT_SIZE_BYTES, Spares};
 use super::tail::{Opened, Tail};
 use super::{LogId, StoreError, StoredEntry, StoredVote};
-use crate::observe::{mark, planted};
+use crate::observe::{depth, mark, planted};
 use crate::ports::{Disk, Lane};
 
 /// Writes that are handed to the journal together; as a rule one sync makes them durable.
 const GROUP_COUNT_MAX: usize = 4_096;
+/// Writes that wait at most. Nobody is refused here: who asks waits for what was asked before.
+const WAITING_WRITES_COUNT_MAX: u64 = GROUP_COUNT_MAX as u64;
 
 /// Told once its write is durable, or never will be.
 pub(crate) type Done = Box<dyn FnOnce(io::Result<()>) + Send>;
@@ -200,6 +202,8 @@ async fn write_all(
         if asked.recv_many(&mut group, GROUP_COUNT_MAX).await == 0 {
             return;
         }
+        let waiting_count = (group.len() + asked.len()) as u64;
+        depth("log.writes", waiting_count, WAITING_WRITES_COUNT_MAX);
         // A commit index alone is worth no sync: it waits in the group for the next write.
         if group.iter().all(|write| write.done.is_none()) {
             group.drain(..group.len() - 1);

@@ -1,0 +1,172 @@
+//! What waits or is kept stays below a bound with a name: queues, the log, open files, sockets.
+//!
+//! Looks, every [`LOOK_INTERVAL_MS`] of simulated time, at the open files and sockets of every
+//! machine, and at the greatest depth so far of each queue for which core names a bound: writes and
+//! reads that replication has admitted, writes that the log has not yet made durable. The entries
+//! that a log keeps are counted at each append. Not looked at: the mailboxes of actix, which tell
+//! nobody their depth; and the memory of the process, which other runs share (the soak looks at it).
+//!
+//! Source: Gregg 2013, section 2.5.9 (the USE method: each resource, its utilisation, saturation,
+//! errors); issue 3.
+
+use std::collections::BTreeMap;
+
+use quorate_core::ids::{LogIndex, NodeId};
+use quorate_core::observe::{self, Told};
+
+use super::{Checker, Machines, Seen};
+
+/// Between two looks at machines and queues.
+const LOOK_INTERVAL_MS: u64 = 250;
+/// Open files of one machine.
+const HANDLES_COUNT_MAX: usize = 64;
+/// Sockets of one machine, in any state.
+const SOCKETS_COUNT_MAX: usize = 256;
+/// Entries that a log keeps beyond those of two snapshots: what replicas that are behind are sent,
+/// and what is appended while a snapshot is written.
+const KEPT_ENTRIES_COUNT: u64 = 4_000;
+
+/// Watches the sizes of everything.
+#[derive(Debug)]
+pub struct Bounded {
+    entries_count_max: u64,
+    /// Of each log: the last entry that is gone.
+    gone: BTreeMap<NodeId, LogIndex>,
+    look_at_ms: u64,
+}
+
+impl Bounded {
+    /// For nodes that take a snapshot after so many entries.
+    pub fn new(snapshot_entries_count: u64) -> Bounded {
+        let entries_count_max = 2 * snapshot_entries_count + KEPT_ENTRIES_COUNT;
+        Bounded { entries_count_max, gone: BTreeMap::new(), look_at_ms: 0 }
+    }
+}
+
+fn check(name: &str, what: &str, count: usize, count_max: usize) -> Result<(), String> {
+    if count <= count_max {
+        return Ok(());
+    }
+    Err(format!("{name} has {count} {what}, and {count_max} are the most that it should"))
+}
+
+impl Checker for Bounded {
+    fn check(&mut self, _seen: &[Seen]) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn hear(&mut self, told: &Told) -> Result<(), String> {
+        match told {
+            Told::LogOpened { by, .. } => drop(self.gone.remove(by)),
+            Told::Compacted { by, upto, .. } => drop(self.gone.insert(*by, *upto)),
+            Told::Appended { by, index, .. } => {
+                let gone = *self.gone.entry(*by).or_insert(LogIndex(index.0.saturating_sub(1)));
+                let count = index.0.saturating_sub(gone.0);
+                if count > self.entries_count_max {
+                    let most = self.entries_count_max;
+                    return Err(format!("the log of {by} keeps {count} entries, {most} at most"));
+                }
+            }
+            Told::Elected { .. } | Told::VoteGranted { .. } | Told::Committed { .. } => {}
+            Told::IdGiven { .. } | Told::ActingBegan { .. } | Told::ActingEnded { .. } => {}
+            Told::VotersAppended { .. } | Told::Durable { .. } | Told::Truncated { .. } => {}
+            Told::RosterFollowed { .. } | Told::MemberSeen { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn look(&mut self, machines: &dyn Machines) -> Result<(), String> {
+        if machines.now_ms() < self.look_at_ms {
+            return Ok(());
+        }
+        self.look_at_ms = machines.now_ms() + LOOK_INTERVAL_MS;
+        for depth in observe::depths() {
+            let (count, count_max) = (depth.count, depth.count_max);
+            if count > count_max {
+                let place = depth.place;
+                return Err(format!("{place}: {count} wait, and {count_max} are the most"));
+            }
+        }
+        for held in machines.held() {
+            check(&held.name, "files open", held.handles_count, HANDLES_COUNT_MAX)?;
+            check(&held.name, "sockets", held.sockets_count, SOCKETS_COUNT_MAX)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use quorate_core::ids::Term;
+    use quorate_core::observe::Place;
+    use quorate_core::replication::LogId;
+
+    use super::super::Held;
+    use super::*;
+
+    /// Machines at a time, of which one holds so much open.
+    struct Fake {
+        now_ms: u64,
+        handles_count: usize,
+        sockets_count: usize,
+    }
+
+    impl Machines for Fake {
+        fn synced(&self, _machine: IpAddr, _place: &Place) -> Option<LogId> {
+            None
+        }
+
+        fn spoiled(&self, _machine: IpAddr) -> bool {
+            false
+        }
+
+        fn now_ms(&self) -> u64 {
+            self.now_ms
+        }
+
+        fn held(&self) -> Vec<Held> {
+            let Fake { handles_count, sockets_count, .. } = *self;
+            vec![Held { name: "n1".to_owned(), handles_count, sockets_count }]
+        }
+    }
+
+    #[test]
+    fn a_machine_that_holds_too_much_open_is_seen_at_the_next_look() {
+        let mut checker = Bounded::new(100);
+        let mut look = |now_ms, handles_count, sockets_count| {
+            let machines = Fake { now_ms, handles_count, sockets_count };
+            checker.look(&machines).err().unwrap_or_default()
+        };
+        assert_eq!(look(0, HANDLES_COUNT_MAX, SOCKETS_COUNT_MAX), "");
+        assert_eq!(look(1, HANDLES_COUNT_MAX + 1, 0), "", "it has just looked");
+        let text = format!(
+            "n1 has {} files open, and {HANDLES_COUNT_MAX} are the most that it should",
+            HANDLES_COUNT_MAX + 1
+        );
+        assert_eq!(look(LOOK_INTERVAL_MS, HANDLES_COUNT_MAX + 1, 0), text);
+        assert_ne!(look(2 * LOOK_INTERVAL_MS, 0, SOCKETS_COUNT_MAX + 1), "");
+        assert_eq!(look(3 * LOOK_INTERVAL_MS, 0, 0), "");
+    }
+
+    #[test]
+    fn a_log_that_is_never_compacted_is_seen() {
+        let by = NodeId(1);
+        let appended = |index| {
+            let (index, term) = (LogIndex(index), Term::default());
+            Told::Appended { by, index, term, digest: 0 }
+        };
+        let compacted = |upto| Told::Compacted { by, upto: LogIndex(upto), term: Term::default() };
+        let most = 2 * 100 + KEPT_ENTRIES_COUNT;
+        let mut checker = Bounded::new(100);
+        let mut heard = |told: Told| checker.hear(&told).err().unwrap_or_default();
+        assert_eq!(heard(appended(1)), "");
+        assert_eq!(heard(appended(most)), "");
+        let text = format!("the log of n1 keeps {} entries, {most} at most", most + 1);
+        assert_eq!(heard(appended(most + 1)), text);
+        assert_eq!(heard(compacted(100)), "");
+        assert_eq!(heard(appended(most + 100)), "");
+        assert_ne!(heard(appended(most + 101)), "");
+    }
+}
