@@ -12,8 +12,9 @@ use super::convert::{from_entry, from_log_id, from_vote, to_log_id, to_vote};
 use super::facade::{Consensus, Receiving};
 use super::machine::from_meta;
 use super::network::{AppendReply, Question, Reply};
-use crate::observe::mark_if;
-use crate::replication::store::{SnapshotMeta, StoredVote};
+use crate::ids::LogIndex;
+use crate::observe::{mark_if, planted};
+use crate::replication::store::{LogId, SnapshotMeta, StoredVote};
 
 impl Consensus {
     /// Answers a question of consensus; `None` if it is none, or if consensus has ended.
@@ -29,7 +30,10 @@ impl Consensus {
                 };
                 self.append(request).await
             }
-            Question::Vote { vote, last, is_transfer, is_trial } => {
+            Question::Vote { vote, mut last, is_transfer, is_trial } => {
+                if planted("vote_without_log_check") {
+                    last = Some(LogId { term: vote.term, index: LogIndex(u64::MAX) });
+                }
                 let mut request = VoteRequest::new(from_vote(vote), last.map(from_log_id));
                 request.leadership_transfer = is_transfer;
                 self.vote(request, is_trial).await
