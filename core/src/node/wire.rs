@@ -107,10 +107,6 @@ pub(super) async fn run(
     let machine = common.machine(applied, snapshots, &contexts, senders.roster);
     let lines = common.lines();
     let refused = |error: io::Error| StartError::Consensus { detail: error.to_string() };
-    #[cfg(feature = "observed")]
-    if let Some((_, member)) = common.settings.this_member() {
-        log.tell_opened(common.own.identity.node, member.address);
-    }
     let starting = common.consensus(log.clone(), machine.clone(), lines.clone());
     let consensus = starting.await.map_err(refused)?;
     let replication = ReplicationActor::new(Parts {
@@ -192,6 +188,10 @@ impl Common {
         machine: SharedMachine,
         lines: Lines,
     ) -> io::Result<Consensus> {
+        #[cfg(feature = "observed")]
+        if let Some((_, member)) = self.settings.this_member() {
+            log.tell_opened(self.own.identity.node, member.address);
+        }
         Consensus::start(StartConsensus {
             env: self.env.clone(),
             this: self.own.identity.node,

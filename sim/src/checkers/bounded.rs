@@ -4,7 +4,7 @@
 //! machine, and at the greatest depth so far of each queue for which core names a bound: writes and
 //! reads that replication has admitted, writes that the log has not yet made durable. The entries
 //! that a log keeps are counted at each append. Not looked at: the mailboxes of actix, which tell
-//! nobody their depth; and the memory of the process, which other runs share (the soak looks at it).
+//! nobody their depth; and the memory of the process, which other runs share (the soak looks).
 //!
 //! Source: Gregg 2013, section 2.5.9 (the USE method: each resource, its utilisation, saturation,
 //! errors); issue 3.

@@ -1,20 +1,20 @@
 //! Commit durable on a quorum: what is reported as committed lies on the disks of a majority.
 //!
 //! Looks, for each entry, at the end of the instant in which a node first reports it as committed,
-//! which is before any client is told. Of every voter that has counted the entry as durable it reads
-//! the record from the *synced* part of the disk, at the place that the node has named, with its
-//! checksum. The entry must be found so on a majority of each voter set of the membership that stood
-//! last in the leader's log at that moment; a joint membership has two sets. An entry whose node
-//! names no place for it counts as nowhere.
+//! before any client is told. Of every voter that has counted the entry as durable it reads the
+//! record from the *synced* part of the disk, at the place that the node has named, with its
+//! checksum. The entry must be found so on a majority of each voter set of the membership that
+//! stood last in the leader's log at that moment; a joint membership has two sets. An entry whose
+//! node names no place for it counts as nowhere.
 //!
 //! Not looked at: entries that the reporting node has as a snapshot only, and whether the groups
 //! before the record can be read, which were looked at when their own entries were committed.
 //!
-//! Excused: a disk that the scenario has made lie or rot, or has wiped ([`Machines::spoiled`]). There
-//! the word of the node counts for what the disk no longer shows, and nowhere else.
+//! Excused: a disk that the scenario has made lie or rot, or has wiped ([`Machines::spoiled`]).
+//! There the word of the node counts for what the disk no longer shows, and nowhere else.
 //!
-//! Source: Ongaro & Ousterhout 2014, section 5.3 and figure 2 (persistent before answering); promise
-//! 10.
+//! Source: Ongaro & Ousterhout 2014, section 5.3 and figure 2 (persistent before answering);
+//! promise 10.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -176,8 +176,8 @@ mod tests {
         nodes.iter().copied().map(NodeId).collect()
     }
 
-    /// Machines on which the node with that number has its records, and spoiled ones. The offset of a
-    /// place is the index of its entry.
+    /// Machines on which the node with that number has its records, and spoiled ones. The offset of
+    /// a place is the index of its entry.
     #[derive(Default)]
     struct Fake {
         holders: BTreeSet<NodeId>,

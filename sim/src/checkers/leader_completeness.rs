@@ -2,10 +2,11 @@
 //! later one.
 //!
 //! Looks at the log of a node at the moment when it is elected, and at what any node has said to be
-//! committed before, in earlier terms. A node may learn late what was committed in an old term: then
-//! the logs with which later leaders were elected are looked at again. The term in which an entry is
-//! committed is that of the leader whom the node follows that says so, not that of the entry, which
-//! may be older. What a leader has as a snapshot counts as held; `equal_state.rs` judges those.
+//! committed before, in earlier terms. A node may learn late what was committed in an old term:
+//! then the logs with which later leaders were elected are looked at again. The term in which an
+//! entry is committed is that of the leader whom the node follows that says so, not that of the
+//! entry, which may be older. What a leader has as a snapshot counts as held;
+//! `equal_state.rs` judges those.
 //!
 //! Source: Ongaro & Ousterhout 2014, figure 3 and section 5.4.
 
@@ -39,8 +40,8 @@ fn check_holds(
         return Ok(());
     }
     Err(format!(
-        "{leader} is elected in term {term} without entry {index} of term {of}, which was committed \
-         in term {committed_in}"
+        "{leader} is elected in term {term} without entry {index} of term {of}, which was \
+         committed in term {committed_in}"
     ))
 }
 

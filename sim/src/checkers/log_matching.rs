@@ -1,7 +1,7 @@
 //! Log matching: two logs that hold an entry with the same index and term are equal up to it.
 //!
-//! Looks at what the nodes hold, entry by entry, at the moment when it is appended, and again when a
-//! node starts. An entry is known by its index and term; the first node that has it says what it
+//! Looks at what the nodes hold, entry by entry, at the moment when it is appended, and again when
+//! a node starts. An entry is known by its index and term; the first node that has it says what it
 //! contains and which entry comes before it, and every other must say the same. What comes before
 //! that is then equal, too, because the entry before was compared in the same way.
 //!

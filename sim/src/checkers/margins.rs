@@ -1,9 +1,9 @@
 //! The margin at each change of who acts: the true time between the moment from which the old one
 //! may no longer act and the moment at which the new one begins.
 //!
-//! That it is never negative is for `one_acts.rs`; how small it gets says how near a run came to two
-//! that act. It counts where a lease ran out: an old one that handed over or gave up, and one whose
-//! process ended, leaves no lease to wait for, and is counted without its margin.
+//! That it is never negative is for `one_acts.rs`; how small it gets says how near a run came to
+//! two that act. It counts where a lease ran out: an old one that handed over or gave up, and one
+//! whose process ended, leaves no lease to wait for, and is counted without its margin.
 //!
 //! The moments are those of the world: what a lease had left by its holder's clock is taken as true
 //! from one instant to the next, which a drift of 1 % makes wrong by microseconds. Where a pause is

@@ -6,8 +6,8 @@
 //! down that does not. Who runs and is in no roster, because it waits or was removed, is not asked.
 //!
 //! A false verdict is one of *down* about a member whose process runs, and does not stand still, at
-//! that moment. Where links are cut it is right of the node and still counted: only in a run without
-//! faults none is allowed.
+//! that moment. Where links are cut it is right of the node and still counted: only in a run
+//! without faults none is allowed.
 //!
 //! Source: Das, Gupta & Motivala 2002, sections 3 and 4 (completeness, accuracy); Dadgar, Phillips
 //! & Currey 2018 (Lifeguard), section 1 (false positives).
