@@ -213,9 +213,9 @@ pub(crate) fn tell_with(told: impl FnOnce() -> Told) {
 
 /// So many things wait in a place that is to hold at most `count_max`.
 #[inline(always)]
-pub(crate) fn depth(place: &'static str, count: u64, count_max: u64) {
+pub(crate) fn depth(place: &'static str, count: impl FnOnce() -> u64, count_max: u64) {
     #[cfg(feature = "observed")]
-    sink::depth(Depth { place, count, count_max });
+    sink::depth(Depth { place, count: count(), count_max });
     #[cfg(not(feature = "observed"))]
     let _ = (place, count, count_max);
 }

@@ -144,7 +144,7 @@ impl Replication {
         waiting_count: u64,
         is_forwarded: bool,
     ) -> Effect {
-        depth("replication.writes", waiting_count, WAITING_WRITES_COUNT_MAX);
+        depth("replication.writes", || waiting_count, WAITING_WRITES_COUNT_MAX);
         let this = self.this;
         let limit_bytes = COMMAND_SIZE_BYTES_MAX as u64;
         let refuse = |error| Effect::RefuseWrite { write, error };
@@ -186,7 +186,7 @@ impl Replication {
     fn admit_read(&mut self, read: RequestNumber, out: &mut Vec<Effect>) {
         let this = self.this;
         let waiting_count = (self.waiting.len() + self.confirming.len()) as u64;
-        depth("replication.reads", waiting_count, WAITING_READS_COUNT_MAX);
+        depth("replication.reads", || waiting_count, WAITING_READS_COUNT_MAX);
         let refuse = |error| Effect::RefuseReads { reads: vec![read], error };
         if self.is_stopping {
             out.push(refuse(ReadError::Stopping { this }));

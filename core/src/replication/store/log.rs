@@ -202,8 +202,7 @@ async fn write_all(
         if asked.recv_many(&mut group, GROUP_COUNT_MAX).await == 0 {
             return;
         }
-        let waiting_count = (group.len() + asked.len()) as u64;
-        depth("log.writes", waiting_count, WAITING_WRITES_COUNT_MAX);
+        depth("log.writes", || (group.len() + asked.len()) as u64, WAITING_WRITES_COUNT_MAX);
         // A commit index alone is worth no sync: it waits in the group for the next write.
         if group.iter().all(|write| write.done.is_none()) {
             group.drain(..group.len() - 1);
