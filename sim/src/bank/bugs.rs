@@ -3,7 +3,7 @@
 use super::Bug;
 
 /// The bank, in the order of the promises.
-pub const BUGS: [Bug; 18] = [
+pub const BUGS: [Bug; 20] = [
     Bug {
         name: "vote_not_persisted",
         what: "a voter answers before its vote is on the disk, and forgets it with the next crash",

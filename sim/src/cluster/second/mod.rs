@@ -89,7 +89,8 @@ impl SecondCluster {
             world,
             nodes,
             history,
-            checkers: checkers::all(),
+            // What they see by looking into machines is for our own world: here they hear and see.
+            checkers: checkers::all(shared.snapshot_entries_count),
             ledger: Ledger::default(),
             asks: choices.site("client.node", 0),
             request_ids: choices.site("client.request_id", 0),
@@ -194,7 +195,8 @@ fn see(nodes: &[Node]) -> Vec<Seen> {
     let see = |(at, node): (usize, &Node)| {
         let left = node.left.borrow();
         let (_, watch) = left.handle.as_ref()?;
-        Some(Seen { at, leadership: watch.current(), may_act: watch.may_act() })
+        let (may_act, left) = (watch.may_act(), watch.time_left());
+        Some(Seen { at, leadership: watch.current(), may_act, left })
     };
     nodes.iter().enumerate().filter_map(see).collect()
 }
