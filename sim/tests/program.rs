@@ -48,8 +48,11 @@ fn a_run_is_kept_replayed_and_edited() {
 fn a_failure_leaves_a_choice_file_and_says_where() {
     let place = tempfile::tempdir().expect("a temporary directory can be made");
     let edit = |gust, site: &str| Edit { site: site.to_owned(), instance: gust, k: 1, value: 0 };
-    let gust = |gust| [edit(gust, "storm.gust.strikes"), edit(gust, "storm.gust.pause_ms")];
-    let mut edits: Vec<Edit> = (1..=15).flat_map(gust).collect();
+    let sites = ["strikes", "pause_ms", "lasts_ms"].map(|name| format!("storm.gust.{name}"));
+    // From 101 on are those that strike when none has bitten.
+    let gusts = (1..=15).chain(101..=140);
+    let mut edits: Vec<Edit> =
+        gusts.flat_map(|gust| sites.each_ref().map(|site| edit(gust, site))).collect();
     edits.push(edit(0, "storm.gusts_count"));
     // A storm in which nothing strikes proves nothing.
     let (scenario, seed) = ("storm".to_owned(), 3);
@@ -61,30 +64,32 @@ fn a_failure_leaves_a_choice_file_and_says_where() {
     let failed = quorate_sim(place.path(), &[&words[..], &["--no-shrink"]].concat());
     assert_eq!(failed.status.code(), Some(1));
     let said = text(&failed.stderr);
-    assert!(said.contains("run storm --seed 3, with 31 edited choices"), "{said}");
+    assert!(said.contains("run storm --seed 3, with 166 edited choices"), "{said}");
     assert!(said.contains("the faults did not bite"), "{said}");
     let line = "choices: cargo run -p quorate-sim -- replay failures/storm-3.choices.json";
     assert!(said.contains(line), "{said}");
     let left = ChoiceFile::read(&place.path().join("failures/storm-3.choices.json"));
     let left = left.expect("the failure has left it");
-    assert_eq!((left.edits.len(), left.event_hash), (31, None));
+    assert_eq!((left.edits.len(), left.event_hash), (166, None));
     assert!(left.failure.as_ref().is_some_and(|reason| reason.contains("the faults did not bite")));
     assert!(left.choices.iter().any(|choice| choice.site == "client.node"));
     assert!(!said.contains("smaller: "), "{said}");
 
-    // Time for some steps of the search; `shrink` goes on from there.
-    let failed = quorate_sim(place.path(), &[&words[..], &["--shrink-seconds", "10"]].concat());
+    // A smaller one would explain nothing, so it is searched only where that is asked for.
+    let failed = quorate_sim(place.path(), &words);
     let said = text(&failed.stderr);
-    assert!(said.contains("shrink: faults after 1 runs"), "{said}");
-    assert!(said.contains("\nsmaller: none of 15 gusts strikes, "), "{said}");
-    assert_eq!(said.matches("panicked at").count(), 1, "the tries are not printed: {said}");
-    let line = "choices: cargo run -p quorate-sim -- replay failures/short.small.choices.json";
-    assert!(said.contains(line), "{said}");
-    let small = "failures/short.small.choices.json";
-    let words = ["shrink", small, "--minutes", "1", "--out", "smaller"];
+    assert!(said.contains("shrink: too little was tested, so a smaller run"), "{said}");
+    assert!(!said.contains("smaller: "), "{said}");
+    let words = ["shrink", "short", "--seconds", "10", "--out", "smaller"];
     let shrunk = quorate_sim(place.path(), &words);
-    assert!(shrunk.status.success(), "{}", text(&shrunk.stderr));
-    let smallest = place.path().join("smaller/short.small.small.choices.json");
+    let said = text(&shrunk.stderr);
+    assert!(shrunk.status.success(), "{said}");
+    assert!(said.contains("shrink: faults after 1 runs"), "{said}");
+    assert!(said.contains("\nsmaller: none of 55 gusts strikes, "), "{said}");
+    assert!(!said.contains("panicked at"), "the tries are not printed: {said}");
+    let line = "choices: cargo run -p quorate-sim -- replay smaller/short.small.choices.json";
+    assert!(said.contains(line), "{said}");
+    let smallest = place.path().join("smaller/short.small.choices.json");
     let smallest = ChoiceFile::read(&smallest).expect("the search has left it");
     assert!(
         smallest.failure.as_ref().is_some_and(|reason| reason.contains("the faults did not bite"))

@@ -152,6 +152,16 @@ fn a_node_comes_back_far_behind() {
 }
 
 #[test]
+fn nobody_waits_for_a_leader_whose_machine_is_dark() {
+    tell("hunt_dark_leader");
+}
+
+#[test]
+fn a_leader_with_poor_links_gives_way() {
+    tell("hunt_poor_links");
+}
+
+#[test]
 fn a_leader_that_was_cut_off_is_asked_for_values() {
     tell("hunt_reads");
 }
@@ -278,14 +288,15 @@ fn a_gust_that_is_edited_away_leaves_the_other_gusts_as_they_were() {
 fn a_failed_run_has_a_choice_file_that_fails_the_same_way() {
     let storm = scenarios::by_name("storm").expect("the scenario is listed");
     let shortest = Edits::default().with("storm.gusts_count", 0, 1, 0);
-    let shortest = (1..=15).fold(shortest, |edits, gust| {
-        let edits = edits.with("storm.gust.strikes", gust, 1, 0);
-        edits.with("storm.gust.pause_ms", gust, 1, 0)
+    // From 101 on are those that strike when none has bitten.
+    let shortest = (1..=15).chain(101..=140).fold(shortest, |edits, gust| {
+        let sites = ["strikes", "pause_ms", "lasts_ms"].map(|name| format!("storm.gust.{name}"));
+        sites.iter().fold(edits, |edits, site| edits.with(site, gust, 1, 0))
     });
     let choices = Choices::new(3, shortest, Keep::Chosen);
     let told = storm.run_with(&choices, None);
     let text = told.as_ref().expect_err("so short a storm does nothing");
-    let first = "cargo run -p quorate-sim -- run storm --seed 3, with 31 edited choices";
+    let first = "cargo run -p quorate-sim -- run storm --seed 3, with 166 edited choices";
     assert_eq!(text.lines().next(), Some(first));
     let file = file_of("storm", &choices, &told);
     let reason = file.failure.clone().expect("it failed");

@@ -13,9 +13,11 @@ const OPEN_PINGS_COUNT_MAX: usize = 8;
 /// Intervals in a row in which TCP answered and UDP did not, until the path changes. TCP is asked
 /// only after a first miss, so these are three misses: at 1 % loss each way a matter of hours.
 const LONE_TCP_ANSWERS_TO_CHANGE: u32 = 2;
-/// A peer of whose last 16 pings so many were missed counts as lossy; with so few it does no more.
+/// A peer of whose last 16 pings so many were missed counts as lossy; with so few it does no more,
+/// nor after so many answers in a row: a link that was cut and is whole again.
 const MISSED_COUNT_LOSSY: u32 = 4;
 const MISSED_COUNT_WELL: u32 = 2;
+const ANSWERS_IN_A_ROW_WELL: u32 = 6;
 /// TCP pings lost in a row until the stream is given up.
 const TCP_MISSES_TO_RESET: u32 = 3;
 
@@ -129,6 +131,9 @@ impl Peer {
     /// Counts one interval more; returns whether the peer is lossy, if that is news.
     fn note_loss(&mut self, is_missed: bool) -> Option<bool> {
         self.missed = self.missed << 1 | u16::from(is_missed);
+        if self.missed.trailing_zeros() >= ANSWERS_IN_A_ROW_WELL {
+            self.missed = 0;
+        }
         let is_lossy = match self.missed.count_ones() {
             MISSED_COUNT_LOSSY.. => true,
             ..=MISSED_COUNT_WELL => false,

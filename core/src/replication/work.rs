@@ -130,7 +130,7 @@ pub(super) fn propose_own(
 /// Sends a write to the leader, once.
 ///
 /// A leader whose machine is dark says nothing for good. When another one is known, and the first
-/// has not answered soon after, the outcome is unknown: the client may ask again, under the same id.
+/// has not answered soon after, the outcome is unknown: the client may ask again, under its id.
 pub(super) fn forward(actor: &ReplicationActor, write: PendingWrite, to: NodeId) {
     let (lines, this, in_flight) = (actor.lines.clone(), actor.this, actor.in_flight.clone());
     let (clock, leads) = (actor.env.clock.clone(), actor.leads.subscribe());

@@ -23,7 +23,8 @@ const UNSENT_SIZE_BYTES_MAX: usize = 4 << 20;
 /// Finds the present address of a peer; asked before each connection.
 pub type Lookup = Arc<dyn Fn(NodeId) -> Option<SocketAddr> + Send + Sync>;
 
-/// Calls one peer over a connection of its own. Cheap to clone; the connection ends with the last.
+/// Calls one peer over a connection of its own. Cheap to clone; the connection ends with the last,
+/// whatever calls still wait for an answer.
 #[derive(Clone, Debug)]
 pub struct Client {
     peer: NodeId,
@@ -67,16 +68,25 @@ impl Client {
         Client { peer, calls }
     }
 
-    /// Sends one request and waits for its answer until `deadline`.
-    pub async fn call(&self, request: Bytes, deadline: Now) -> Result<Bytes, CallError> {
+    /// Sends one request; what it returns waits for the answer until `deadline`.
+    pub fn call(
+        &self,
+        request: Bytes,
+        deadline: Now,
+    ) -> impl Future<Output = Result<Bytes, CallError>> + use<> {
         let (outcome, answer) = oneshot::channel();
-        let unreachable = |detail: &str| {
-            Err(CallError::Unreachable { peer: self.peer, detail: detail.to_owned() })
-        };
-        match self.calls.try_send(Call { request, deadline, outcome }) {
-            Ok(()) => answer.await.unwrap_or_else(|_| unreachable("this node is stopping")),
-            Err(mpsc::error::TrySendError::Full(_)) => unreachable("too many calls wait"),
-            Err(mpsc::error::TrySendError::Closed(_)) => unreachable("this node is stopping"),
+        let peer = self.peer;
+        let sent = self.calls.try_send(Call { request, deadline, outcome });
+        async move {
+            let detail = match sent {
+                Ok(()) => match answer.await {
+                    Ok(answered) => return answered,
+                    Err(_) => "this node gave the connection up",
+                },
+                Err(mpsc::error::TrySendError::Full(_)) => "too many calls wait",
+                Err(mpsc::error::TrySendError::Closed(_)) => "this node gave the connection up",
+            };
+            Err(CallError::Unreachable { peer, detail: detail.to_owned() })
         }
     }
 }
@@ -152,7 +162,7 @@ impl Caller {
         let mut pending = BTreeMap::new();
         let ended = self.exchange(connection, first, &mut pending).await;
         let detail = match ended {
-            Ok(()) => "this node is stopping".to_owned(),
+            Ok(()) => "this node gave the connection up".to_owned(),
             Err(error) => error.to_string(),
         };
         for Pending { outcome, .. } in pending.into_values() {

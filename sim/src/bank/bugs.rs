@@ -158,7 +158,7 @@ pub const BUGS: [Bug; 20] = [
     },
     Bug {
         name: "poor_links_are_forgiven",
-        what: "a leader that loses its lease again and again by its links shows itself all the time",
+        what: "a leader that its links cost its lease, again and again, shows itself all the time",
         promises: &[19],
         scenario: "hunt_poor_links",
         says: "was not acknowledged within",

@@ -8,15 +8,13 @@ use clap::Args;
 use super::minimise::{Shrank, shrink_for, stem};
 use super::read;
 
-const SECONDS_PER_MINUTE: u64 = 60;
-
 #[derive(Debug, Args)]
 pub(super) struct Shrink {
     /// The choice file of a failed run.
     file: PathBuf,
-    /// Longest search.
-    #[arg(long, value_name = "M", default_value_t = 10)]
-    minutes: u64,
+    /// Longest search, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    seconds: u64,
     /// Where the smaller run is left; beside the file unless given.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -27,7 +25,7 @@ impl Shrink {
         let Some((scenario, file)) = read(&self.file) else { return false };
         let beside = self.file.parent().unwrap_or(Path::new("."));
         let dir = self.out.as_deref().unwrap_or(beside);
-        let wall = Duration::from_secs(self.minutes.saturating_mul(SECONDS_PER_MINUTE));
+        let wall = Duration::from_secs(self.seconds);
         let shrank = shrink_for(wall, scenario, &file, (dir, &stem(&self.file)), true);
         shrank == Shrank::Written
     }

@@ -49,6 +49,9 @@ pub(crate) struct Consensus {
     pub(super) pace: Pace,
     /// Whether this node leads without a quorum, and shows itself only now and then.
     pub(super) is_alone: Arc<AtomicBool>,
+    pub(super) lines: Lines,
+    /// Whether it is silent at this moment.
+    pub(super) is_silent: Arc<AtomicBool>,
     /// To whom, and from whom, a good part of all packets is lost.
     pub(super) lossy: Arc<Mutex<BTreeSet<NodeId>>>,
     /// Told whenever a leader's frame was accepted.
@@ -118,7 +121,9 @@ impl Consensus {
         let Start { env, this, cluster, lines, log, machine } = start;
         let config = raft_config(&cluster).map_err(io::Error::other)?;
         let ages = Arc::new(FrameAges::new(env.clock.now()));
-        let factory = Factory { lines, ages: ages.clone() };
+        let is_silent = Arc::<AtomicBool>::default();
+        let factory =
+            Factory { lines: lines.clone(), ages: ages.clone(), is_silent: is_silent.clone() };
         let log = RaftLog { this, store: log };
         let seed = rand::Rng::next_u64(&mut env.entropy.fork("consensus"));
         let starting = Raft::new(this, Arc::new(config), factory, log, machine);
@@ -134,6 +139,8 @@ impl Consensus {
             receiving,
             pace,
             is_alone,
+            lines,
+            is_silent,
             lossy,
             followed,
             write_timeout,
@@ -158,6 +165,10 @@ impl Consensus {
         mut resolve: impl FnMut(Result<Outcome, WriteError>),
     ) {
         let count = commands.len();
+        if self.is_alone.load(Ordering::Relaxed) {
+            let no_leader = || WriteError::NoLeader { this: self.this };
+            return (0..count).for_each(|_| resolve(Err(no_leader())));
+        }
         let unknown =
             || WriteError::OutcomeUnknown { waited_ms: self.write_timeout.as_millis() as u64 };
         let mut resolved = 0;

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -139,9 +140,17 @@ impl Lines {
         timeout_ms: u64,
     ) -> Result<Reply, CallError> {
         let deadline = self.env.clock.now().plus_ms(timeout_ms);
-        let answer = self.client(to, line).call(encode(question).into(), deadline).await?;
+        let calling = self.client(to, line).call(encode(question).into(), deadline);
+        let answer = calling.await?;
         decode("answer", &answer)
             .map_err(|error| CallError::NoAnswer { peer: to, detail: error.to_string() })
+    }
+
+    /// Gives up all connections on these lines: what waits in them for a better moment would arrive
+    /// late, and say what is no longer meant.
+    pub(super) fn hang_up(&self, lines: &[Line]) {
+        let mut clients = self.clients.lock().expect("no code panics while it holds the lines");
+        clients.retain(|(_, line), _| !lines.contains(line));
     }
 
     fn client(&self, to: NodeId, line: Line) -> Client {
@@ -156,6 +165,8 @@ impl Lines {
 pub(super) struct Factory {
     pub(super) lines: Lines,
     pub(super) ages: Arc<FrameAges>,
+    /// A leader that is silent sends no entries either: to send is to be heard.
+    pub(super) is_silent: Arc<AtomicBool>,
 }
 
 /// One peer on one line, as openraft calls it.
@@ -164,11 +175,13 @@ pub(super) struct Peer {
     line: Line,
     lines: Lines,
     ages: Arc<FrameAges>,
+    is_silent: Arc<AtomicBool>,
 }
 
 impl Factory {
     fn peer(&self, to: NodeId, line: Line) -> Peer {
-        Peer { to, line, lines: self.lines.clone(), ages: self.ages.clone() }
+        let (lines, ages) = (self.lines.clone(), self.ages.clone());
+        Peer { to, line, lines, ages, is_silent: self.is_silent.clone() }
     }
 }
 
@@ -264,6 +277,10 @@ impl RaftNetworkV2<Types> for Peer {
         request: AppendEntriesRequest<Types>,
         _option: RPCOption,
     ) -> Result<AppendEntriesResponse<Types>, RPCError<Types>> {
+        if self.is_silent.load(Ordering::Relaxed) {
+            let detail = "this leader is silent".to_owned();
+            return Err(rpc_error(CallError::Unreachable { peer: self.to, detail }));
+        }
         self.ages.note_leader_frame(self.lines.env.clock.now());
         let question = Question::Append {
             vote: to_vote(&request.vote),
