@@ -165,7 +165,7 @@ impl Consensus {
         mut resolve: impl FnMut(Result<Outcome, WriteError>),
     ) {
         let count = commands.len();
-        if self.is_alone.load(Ordering::Relaxed) {
+        if self.is_silent.load(Ordering::Relaxed) {
             let no_leader = || WriteError::NoLeader { this: self.this };
             return (0..count).for_each(|_| resolve(Err(no_leader())));
         }

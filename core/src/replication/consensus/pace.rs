@@ -205,7 +205,7 @@ impl Consensus {
                 Need::Heartbeat | Need::Ticks => self.pace.heartbeat_ms,
                 Need::Nothing { for_ms } => for_ms,
                 Need::Probe { silent_ms } => {
-                    self.keep_silent(&mut metrics, silent_ms).await;
+                    self.keep_silent(&mut metrics, silent_ms, how.has_poor_links).await;
                     // Who was heard and answered meanwhile may try again.
                     let acked_at = self.watched().quorum_acked_at;
                     lapsed_ms = if acked_at >= Some(now) { 0 } else { lapsed_ms };
@@ -224,12 +224,14 @@ impl Consensus {
         }
     }
 
-    /// Lets the heartbeat that was ordered go out, then nothing for so long, or until this node
-    /// leads no more.
+    /// Lets the heartbeat that was ordered go out, then none for so long, or until this node leads no
+    /// more. Where links are poor, entries do not go out either: elsewhere they are what disks take
+    /// their time for, and all of it would be lost.
     async fn keep_silent(
         &self,
         metrics: &mut impl WatchReceiver<OrderedWatch, RaftServerMetrics<Types>>,
         silent_ms: u64,
+        has_poor_links: bool,
     ) {
         let no_more = async {
             while metrics.borrow_watched().state == ServerState::Leader {
@@ -240,8 +242,10 @@ impl Consensus {
         };
         let silence = async {
             tokio::time::sleep(Duration::from_millis(self.pace.heartbeat_ms)).await;
-            self.is_silent.store(true, Ordering::Relaxed);
-            self.lines.hang_up(&[Line::Append, Line::Heartbeat]);
+            if has_poor_links {
+                self.is_silent.store(true, Ordering::Relaxed);
+                self.lines.hang_up(&[Line::Append, Line::Heartbeat]);
+            }
             tokio::time::sleep(Duration::from_millis(silent_ms)).await;
         };
         tokio::select! {
