@@ -7,6 +7,7 @@
 use std::path::Path;
 
 use ed25519_dalek::SigningKey;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::StartError;
@@ -42,12 +43,9 @@ pub(crate) struct Own {
 pub(super) fn load(env: &Env, settings: &Settings) -> Result<Own, StartError> {
     let (node, member) = settings.this_member().expect("settings were validated");
     let disk_error = |error: std::io::Error| StartError::Disk { detail: error.to_string() };
-    let damaged = |file: &str, detail: String| StartError::Identity {
-        detail: format!("{file} is damaged: {detail}"),
-    };
     let path = Path::new(IDENTITY);
     let mut stored = match env.disk.read(path).map_err(disk_error)? {
-        Some(bytes) => unseal(&bytes).map_err(|detail| damaged(IDENTITY, detail))?,
+        Some(bytes) => unseal(&bytes, IDENTITY)?,
         None => Stored {
             version: 1,
             cluster: cluster_id(&settings.cluster.name),
@@ -81,9 +79,7 @@ fn load_key(env: &Env) -> Result<SigningKey, StartError> {
     let disk_error = |error: std::io::Error| StartError::Disk { detail: error.to_string() };
     let path = Path::new(KEY);
     if let Some(bytes) = env.disk.read(path).map_err(disk_error)? {
-        let seed: [u8; 32] = unseal(&bytes).map_err(|detail| StartError::Identity {
-            detail: format!("{KEY} is damaged: {detail}"),
-        })?;
+        let seed: [u8; 32] = unseal(&bytes, KEY)?;
         return Ok(SigningKey::from_bytes(&seed));
     }
     let mut seed = [0; 32];
@@ -99,12 +95,14 @@ fn seal<T: Serialize>(value: &T) -> Vec<u8> {
     sealed
 }
 
-fn unseal<T: serde::de::DeserializeOwned>(sealed: &[u8]) -> Result<T, String> {
-    let (checksum, bytes) = sealed.split_at_checked(4).ok_or("it is too short")?;
+fn unseal<T: DeserializeOwned>(sealed: &[u8], file: &'static str) -> Result<T, StartError> {
+    let damaged = |detail: String| StartError::Damaged { file, detail };
+    let (checksum, bytes) =
+        sealed.split_at_checked(4).ok_or_else(|| damaged("it is too short".to_owned()))?;
     if checksum != crc32fast::hash(bytes).to_be_bytes() {
-        return Err("its checksum does not hold".to_owned());
+        return Err(damaged("its checksum does not hold".to_owned()));
     }
-    decode("identity", bytes).map_err(|error| error.to_string())
+    decode("identity", bytes).map_err(|error| damaged(error.to_string()))
 }
 
 /// The id of a cluster that is founded from settings: every founding node must derive the same.
@@ -127,5 +125,21 @@ mod tests {
         assert_eq!(cluster_id("").to_string(), "6c62272e07bb014262b821756295c58d");
         assert_eq!(cluster_id("a").to_string(), "d228cb696f1a8caf78912b704e4a8964");
         assert_ne!(cluster_id("quorate"), cluster_id("quorate2"));
+    }
+
+    #[test]
+    fn a_file_of_which_any_byte_is_wrong_or_missing_is_refused_by_name() {
+        let sealed = seal(&[7_u8; 32]);
+        assert_eq!(unseal::<[u8; 32]>(&sealed, KEY).ok(), Some([7; 32]));
+        let shorter = (0..sealed.len()).map(|size| sealed[..size].to_vec());
+        let flipped = (0..sealed.len()).map(|at| {
+            let mut bytes = sealed.clone();
+            bytes[at] ^= 1;
+            bytes
+        });
+        for bytes in shorter.chain(flipped) {
+            let refused = unseal::<[u8; 32]>(&bytes, KEY).expect_err("it is damaged").to_string();
+            assert!(refused.starts_with("Q1506 node.key is damaged: "), "{refused}");
+        }
     }
 }

@@ -61,6 +61,16 @@ pub enum StartError {
         /// What does not fit.
         detail: String,
     },
+    /// A file that says who this node is cannot be read as such.
+    #[error(
+        "Q1506 {file} is damaged: {detail}; nothing was started; remove this node, add a new one"
+    )]
+    Damaged {
+        /// Relative to the data directory.
+        file: &'static str,
+        /// What is wrong with it.
+        detail: String,
+    },
     /// The newest snapshot cannot be read by this program.
     #[error(
         "Q1504 the snapshot cannot be restored: {detail}; nothing was started; is this the \

@@ -23,8 +23,9 @@ const HANDLES_COUNT_MAX: usize = 64;
 /// Sockets of one machine, in any state.
 const SOCKETS_COUNT_MAX: usize = 256;
 /// Entries that a log keeps beyond those of two snapshots: what replicas that are behind are sent,
-/// and what is appended while a snapshot is written.
-const KEPT_ENTRIES_COUNT: u64 = 4_000;
+/// and what is appended while a snapshot is written, or until the stream to a machine that is dark
+/// counts as dead. That takes up to three seconds, each with 1,600 entries of an overload.
+const KEPT_ENTRIES_COUNT: u64 = 8_000;
 
 /// Watches the sizes of everything.
 #[derive(Debug)]
@@ -38,7 +39,12 @@ pub struct Bounded {
 impl Bounded {
     /// For nodes that take a snapshot after so many entries.
     pub fn new(snapshot_entries_count: u64) -> Bounded {
-        let entries_count_max = 2 * snapshot_entries_count + KEPT_ENTRIES_COUNT;
+        Bounded::keeping(snapshot_entries_count, KEPT_ENTRIES_COUNT)
+    }
+
+    /// The same, where so few are written that a log keeps fewer beyond those of two snapshots.
+    pub fn keeping(snapshot_entries_count: u64, kept_entries_count: u64) -> Bounded {
+        let entries_count_max = 2 * snapshot_entries_count + kept_entries_count;
         Bounded { entries_count_max, gone: BTreeMap::new(), look_at_ms: 0 }
     }
 }

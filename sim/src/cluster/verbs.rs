@@ -10,8 +10,10 @@ use quorate_core::replication::{Answer, Consistency, Proposed};
 use super::ask::Asked;
 use super::{Cluster, DEFAULT_BOUND_MS, Objects, Report, Request, objects};
 
-/// How long a client waits for one node before it asks another.
+/// How long a client waits for one node before it asks another; longer after each that has not
+/// answered, who may only be far away.
 pub(super) const ATTEMPT_MS: u64 = 300;
+const ATTEMPT_MS_MAX: u64 = 1_200;
 /// Pause of a client that was refused.
 pub(super) const PAUSE_MS: u64 = 20;
 /// Pause between two such readings.
@@ -216,7 +218,7 @@ impl<'a> Write<'a> {
         let start_ms = cluster.world.now_ms();
         let end_ms = start_ms + ms;
         let id = cluster.caller.request_id();
-        let mut last = "no node runs".to_owned();
+        let (mut last, mut patience_ms) = ("no node runs".to_owned(), ATTEMPT_MS);
         let mut turns = via.iter().copied().cycle();
         while cluster.world.now_ms() < end_ms {
             let left_ms = end_ms - cluster.world.now_ms();
@@ -225,7 +227,7 @@ impl<'a> Write<'a> {
                 continue;
             };
             let asked = cluster.ask_to_write(at, objects::put(&name, &value), id);
-            let answer = cluster.wait_for(&asked, left_ms.min(ATTEMPT_MS));
+            let answer = cluster.wait_for(&asked, left_ms.min(patience_ms));
             match answer {
                 Some(Ok(_)) => {
                     let request = Request { name, value, start_ms, at };
@@ -233,7 +235,10 @@ impl<'a> Write<'a> {
                     return Acked { value: request.value };
                 }
                 Some(Err(error)) => last = error.to_string(),
-                None => last = format!("no answer from {}", cluster.nodes[at].name),
+                None => {
+                    last = format!("no answer from {}", cluster.nodes[at].name);
+                    patience_ms = (2 * patience_ms).min(ATTEMPT_MS_MAX);
+                }
             }
             cluster.run_for_ms(PAUSE_MS.min(end_ms.saturating_sub(cluster.world.now_ms())));
         }
@@ -289,12 +294,13 @@ impl Read<'_> {
     pub fn sees(self, acked: &Acked) {
         let Read { cluster, name } = self;
         let end_ms = cluster.world.now_ms() + DEFAULT_BOUND_MS;
+        let mut patience_ms = ATTEMPT_MS;
         while cluster.world.now_ms() < end_ms {
             if let Some(at) = cluster.any_up(&cluster.caller) {
                 let start_ms = cluster.world.now_ms();
                 let query = Bytes::from(name.clone());
                 let asked = cluster.ask_to_read(at, query, Consistency::Linearizable);
-                if let Some(Ok(answer)) = cluster.wait_for(&asked, ATTEMPT_MS) {
+                if let Some(Ok(answer)) = cluster.wait_for(&asked, patience_ms) {
                     let value = acked.value.clone();
                     let request = Request { name, value, start_ms, at };
                     let seen = cluster.note_read(&request, &answer);
@@ -304,6 +310,7 @@ impl Read<'_> {
                     }
                     return;
                 }
+                patience_ms = (2 * patience_ms).min(ATTEMPT_MS_MAX);
             }
             cluster.run_for_ms(PAUSE_MS);
         }

@@ -8,8 +8,9 @@
 
 use std::collections::BTreeSet;
 
-use super::members::Standing;
+use super::ACKNOWLEDGED_COUNT_MIN;
 use super::storm::{Active, GRACE_MS, Holds, Storm};
+use crate::cluster::Cluster;
 
 /// Within this time a core has a leader, and a client its answer.
 const CORE_BOUND_MS: u64 = 10_000;
@@ -30,8 +31,11 @@ impl Storm<'_> {
             write.acked_within_ms(CORE_BOUND_MS);
         }
         self.end_rest();
+        // One that is gone now may have led.
+        self.cluster.within_ms(CORE_BOUND_MS).one_leads();
         self.settle_members();
         let calm = self.cluster.write("weather", "calm").acked_within_ms(CORE_BOUND_MS);
+        self.let_clients_write();
         self.cluster.stop_writers();
         let absent = |at: &usize| !self.standings[*at].is_member();
         let absent: Vec<&str> =
@@ -41,10 +45,21 @@ impl Storm<'_> {
         self.cluster.within_ms(AGREEMENT_BOUND_MS).members_agree();
     }
 
+    /// A short storm may have left the clients no time: they get it now, all nodes are well.
+    fn let_clients_write(&mut self) {
+        let end_ms = self.now_ms() + CORE_BOUND_MS;
+        let has_written =
+            |cluster: &Cluster| cluster.report().acknowledged_count >= ACKNOWLEDGED_COUNT_MIN;
+        while !has_written(self.cluster) && self.now_ms() < end_ms {
+            self.cluster.run_for_ms(GRACE_MS);
+        }
+    }
+
     /// A majority of the voters, as the plan chooses, and all who may be among them.
     fn core(&self) -> BTreeSet<usize> {
         let mut voters = self.voters();
-        let count = voters.len() / 2 + 1;
+        let lost_count = self.standings.iter().filter(|standing| standing.is_lost()).count();
+        let count = (voters.len() + lost_count) / 2 + 1;
         let site = self.cluster.choose(&format!("{}.core", self.plan.theme.name), 0);
         for place in 0..count {
             let other = site.between(place as u64, voters.len() as u64 - 1) as usize;
@@ -80,7 +95,7 @@ impl Storm<'_> {
         self.cluster.run_for_ms(GRACE_MS);
         let now_ms = self.now_ms();
         self.revive(now_ms);
-        let stays_away = |at: &usize| self.standings[*at] == Standing::Gone;
+        let stays_away = |at: &usize| self.standings[*at].stays_away();
         let absent: Vec<usize> =
             (0..self.names.len()).filter(|at| !stays_away(at) && !self.is_running(*at)).collect();
         assert!(absent.is_empty(), "the storm has not ended everywhere: {absent:?}");

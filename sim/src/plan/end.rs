@@ -62,6 +62,11 @@ impl Storm<'_> {
                     active.noted.came_true |= self.release_disk(at);
                 }
             }
+            Holds::Lost => {
+                for at in released {
+                    active.noted.came_true |= self.take_away(active.gust.kind, at);
+                }
+            }
             Holds::Speed => {
                 for at in released {
                     self.cluster.slow_down(&self.names[at], 0);
@@ -139,7 +144,7 @@ impl Storm<'_> {
         // One verb heals all links: what others hold is cut anew, at the same instant.
         let held = self.active.iter().filter_map(|active| match &active.holds {
             Holds::Links { pairs, how } => Some((pairs.clone(), *how)),
-            Holds::Process | Holds::Frozen | Holds::Armed | Holds::Disk => None,
+            Holds::Process | Holds::Frozen | Holds::Armed | Holds::Disk | Holds::Lost => None,
             Holds::Drift | Holds::Wall | Holds::Nothing | Holds::Speed => None,
             Holds::Members(_) | Holds::Load => None,
         });
@@ -180,6 +185,7 @@ impl Storm<'_> {
             }
             Kind::AlternatingHalves => noted.downs_count > self.half_count(),
             Kind::MemberAdded | Kind::MembersPromoted | Kind::MemberRemoved => noted.came_true,
+            Kind::DiskWiped | Kind::DiskLies | Kind::DiskRots => noted.came_true,
             Kind::Overload => noted.came_true,
         }
     }
@@ -188,7 +194,7 @@ impl Storm<'_> {
 impl Holds {
     /// Whether it is the process of a node.
     pub(super) fn is_of_process(&self) -> bool {
-        matches!(self, Holds::Process | Holds::Frozen | Holds::Armed)
+        matches!(self, Holds::Process | Holds::Frozen | Holds::Armed | Holds::Lost)
     }
 
     /// Whether it is a clock of a node.

@@ -89,10 +89,16 @@ pub enum Kind {
     SlowNode,
     /// The wall clock of a machine is wrong for a while.
     WallOffset,
+    /// A machine loses power and its disk.
+    DiskWiped,
+    /// The syncs of a disk are said to be done and are not, then its machine loses power.
+    DiskLies,
+    /// A byte rots on the disk of a node that is down; it starts again.
+    DiskRots,
 }
 
 /// Every kind, by its name.
-pub const ALL: [(&str, Kind); 39] = [
+pub const ALL: [(&str, Kind); 42] = [
     ("crash", Kind::Crash),
     ("restart", Kind::Restart),
     ("crash loop", Kind::CrashLoop),
@@ -132,6 +138,9 @@ pub const ALL: [(&str, Kind); 39] = [
     ("bridge", Kind::Bridge),
     ("slow node", Kind::SlowNode),
     ("wall clock offset", Kind::WallOffset),
+    ("wiped disk", Kind::DiskWiped),
+    ("lying disk", Kind::DiskLies),
+    ("rotten disk", Kind::DiskRots),
 ];
 
 /// How many kinds there are.

@@ -17,7 +17,7 @@ use super::{Gust, Kind};
 /// How long a change gets, at least.
 const CHANGE_MS_MIN: u64 = 1_500;
 /// A removal leaves at least so many voters: with fewer, one crash stops all.
-const VOTERS_COUNT_MIN: usize = 3;
+pub(super) const VOTERS_COUNT_MIN: usize = 3;
 
 /// What a node is to the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub(super) enum Standing {
     Rising(NodeId),
     /// Somebody has asked to remove it.
     Leaving(NodeId),
+    /// Its disk is lost, or will be: it votes no more, but the others do not know.
+    Lost(NodeId),
     Gone,
 }
 
@@ -48,8 +50,17 @@ impl Standing {
         match self {
             Standing::Learner(_) | Standing::Voter(_) | Standing::Rising(_) => true,
             Standing::Joining | Standing::Leaving(_) => true,
-            Standing::Waiting | Standing::Gone => false,
+            Standing::Waiting | Standing::Lost(_) | Standing::Gone => false,
         }
+    }
+
+    pub(super) fn is_lost(self) -> bool {
+        matches!(self, Standing::Lost(_))
+    }
+
+    /// Whether the plan never starts it again.
+    pub(super) fn stays_away(self) -> bool {
+        self.is_lost() || self == Standing::Gone
     }
 
     /// Whether it may count for a quorum that is not the plan's to know.
@@ -57,7 +68,7 @@ impl Standing {
         match self {
             Standing::Rising(_) | Standing::Leaving(_) => true,
             Standing::Learner(_) | Standing::Voter(_) | Standing::Joining => false,
-            Standing::Waiting | Standing::Gone => false,
+            Standing::Waiting | Standing::Lost(_) | Standing::Gone => false,
         }
     }
 }
@@ -139,19 +150,24 @@ impl Storm<'_> {
         }
     }
 
-    /// Asks the leader who belongs to the cluster, and completes removals: no doubt is left.
+    /// Asks the leader who belongs to the cluster, and completes removals: no doubt is left. The
+    /// leader itself does not leave: then it stays, and the roster says so.
     pub(super) fn settle_members(&mut self) {
-        let leaves = |standing: &Standing| {
-            if let Standing::Leaving(id) = standing { Some(*id) } else { None }
+        let leader = self.cluster.leader();
+        let leaves = |(name, standing): (&String, &Standing)| match standing {
+            Standing::Lost(id) => Some(*id),
+            Standing::Leaving(id) if *name != leader => Some(*id),
+            _ => None,
         };
         let roster = self.cluster.roster();
-        let leaving: Vec<NodeId> = self.standings.iter().filter_map(leaves).collect();
+        let leaving: Vec<NodeId> =
+            self.names.iter().zip(&self.standings).filter_map(leaves).collect();
         let left: Vec<NodeId> = leaving
             .into_iter()
             .filter(|id| roster.ids.values().any(|member| member == id))
             .collect();
         if !left.is_empty() {
-            self.remove_in_calm(&left);
+            self.cluster.remove_members(&left);
         }
         let roster = self.cluster.roster();
         for (at, name) in self.names.clone().iter().enumerate() {
@@ -165,18 +181,6 @@ impl Storm<'_> {
             if !self.standings[at].is_member() {
                 self.cluster.cut_power(&[name]);
             }
-        }
-    }
-
-    /// The leader itself does not leave: then all stay, and the roster that is read next says so.
-    fn remove_in_calm(&mut self, ids: &[NodeId]) {
-        let leader = self.cluster.leader();
-        let leads =
-            self.names.iter().zip(&self.standings).any(|(name, standing)| {
-                *name == leader && matches!(standing, Standing::Leaving(_))
-            });
-        if !leads {
-            self.cluster.remove_members(ids);
         }
     }
 }

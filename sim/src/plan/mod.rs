@@ -21,6 +21,7 @@ mod coverage;
 mod end;
 mod gust;
 mod kind;
+mod lost;
 mod members;
 mod storm;
 mod strike;

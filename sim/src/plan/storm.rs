@@ -66,6 +66,8 @@ pub(super) enum Holds {
     /// What it did is done.
     Nothing,
     Disk,
+    /// All of it: its disk is lost, and it is never started again.
+    Lost,
     /// How fast its machine is.
     Speed,
     Links {
@@ -224,10 +226,7 @@ impl<'a> Storm<'a> {
                 self.note_down(active);
             }
             Step::PowerCut(at) if self.is_running(at) => {
-                let machine = self.machine(at);
-                let digest = self.cluster.world().disk_digest(machine);
-                self.cluster.cut_power(&[&self.names[at]]);
-                let lost_bytes = self.cluster.world().disk_digest(machine) != digest;
+                let lost_bytes = self.cut_power(at);
                 self.active[active].noted.lost_bytes |= lost_bytes;
                 self.note_down(active);
             }
@@ -257,7 +256,7 @@ impl<'a> Storm<'a> {
         for (at, until_ms) in self.fragile.clone() {
             let is_held =
                 |active: &Active| active.holds.is_of_node() && active.targets.contains(&at);
-            if self.active.iter().any(is_held) || self.standings[at] == Standing::Gone {
+            if self.active.iter().any(is_held) || self.standings[at].stays_away() {
                 continue;
             }
             if until_ms <= now_ms {

@@ -61,6 +61,7 @@ impl Storm<'_> {
             Kind::FreezeMachine => self.freeze(gust, Freeze::Machine),
             Kind::FreezeUnseen => self.freeze(gust, Freeze::MachineUnseen),
             Kind::SlowNode => self.slow_node(gust),
+            Kind::DiskWiped | Kind::DiskLies | Kind::DiskRots => self.lose_disk(gust),
             Kind::Partition => self.both_ways(gust, How::Cut),
             Kind::OneWayPartition => self.one_way(gust, How::Cut),
             Kind::RandomPartition => self.links(gust, self.random_group(gust), true, How::Cut),
@@ -94,7 +95,7 @@ impl Storm<'_> {
     }
 
     /// Whether no gust holds the process of a member that runs.
-    fn is_process_free(&self, at: usize) -> bool {
+    pub(super) fn is_process_free(&self, at: usize) -> bool {
         self.standings[at].is_member()
             && self.is_running(at)
             && !self.holds(at, Holds::is_of_process)
@@ -270,7 +271,7 @@ impl Storm<'_> {
     }
 
     /// Whether a gust may take the clock or the disk of a node.
-    fn is_part_free(&self, at: usize, part: impl Fn(&Holds) -> bool) -> bool {
+    pub(super) fn is_part_free(&self, at: usize, part: impl Fn(&Holds) -> bool) -> bool {
         self.standings[at].is_member() && self.is_running(at) && !self.holds(at, part)
     }
 

@@ -7,7 +7,7 @@ use crate::world::LinkSettings;
 const LOSS: f64 = 0.4;
 /// By then the three whose links are well have a leader, and its answer. The one beside the leader
 /// may be elected before one of them is.
-const BOUND_MS: u64 = 40_000;
+const BOUND_MS: u64 = 20_000;
 
 /// The leader of five and one beside it lose two fifths of what passes between them and the other
 /// three, for good. The leader is still heard, and confirmed now and then, but too seldom to act.

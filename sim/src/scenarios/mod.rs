@@ -14,6 +14,7 @@ mod hunt_handover;
 mod hunt_joint;
 mod hunt_lease;
 mod hunt_left_behind;
+mod hunt_long_dark;
 mod hunt_poor_links;
 mod hunt_reads;
 mod hunt_repeats;
@@ -59,7 +60,7 @@ pub struct Kept {
 }
 
 /// Every scenario.
-pub const ALL: [Scenario; 27] = [
+pub const ALL: [Scenario; 28] = [
     Scenario { name: "leader_crash", tell: leader_crash::the_leader_crashes_and_comes_back },
     Scenario { name: "half_partition", tell: half_partition::half_of_the_cluster_is_cut_off },
     Scenario { name: "half_outage", tell: half_outage::half_of_the_cluster_goes_down },
@@ -109,6 +110,10 @@ pub const ALL: [Scenario; 27] = [
     Scenario { name: "hunt_handover", tell: hunt_handover::a_hand_over_is_cut_in_the_middle },
     Scenario { name: "hunt_joint", tell: hunt_joint::the_leader_dies_in_a_joint_change },
     Scenario { name: "hunt_left_behind", tell: hunt_left_behind::a_node_comes_back_far_behind },
+    Scenario {
+        name: "hunt_long_dark",
+        tell: hunt_long_dark::a_log_does_not_grow_for_a_member_that_is_away,
+    },
     Scenario {
         name: "hunt_slow_disks",
         tell: hunt_slow_disks::disks_are_slow_when_leadership_changes,

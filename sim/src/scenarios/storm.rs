@@ -30,12 +30,16 @@ pub(super) fn the_power_fails_everywhere(seed: u64) -> Report {
     plan::tell(seed, theme("power_cut_everywhere", KINDS))
 }
 
-/// Disks fill up, slow down and lose what was not synced, while nodes crash. A node that cannot
-/// write ends and says so, and comes back with what it had when there is room again.
+/// Disks fill up, slow down and lose what was not synced, while nodes crash; one may be wiped, lie
+/// or rot. A node that cannot write ends and says so, and comes back with what it had when there is
+/// room again; one whose disk is lost is removed, and nothing is lost with it.
 pub(super) fn a_storm_of_disks_passes(seed: u64) -> Report {
     const KINDS: &[(&str, Kind)] = &[
         ("slow disk", Kind::DiskSlow),
         ("full disk", Kind::DiskFull),
+        ("wiped disk", Kind::DiskWiped),
+        ("lying disk", Kind::DiskLies),
+        ("rotten disk", Kind::DiskRots),
         ("power cut in an operation", Kind::PowerCutInOperation),
         ("power cut", Kind::PowerCut),
         ("restart", Kind::Restart),

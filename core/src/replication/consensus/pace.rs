@@ -224,9 +224,9 @@ impl Consensus {
         }
     }
 
-    /// Lets the heartbeat that was ordered go out, then none for so long, or until this node leads no
-    /// more. Where links are poor, entries do not go out either: elsewhere they are what disks take
-    /// their time for, and all of it would be lost.
+    /// Lets the heartbeat that was ordered go out, then none for so long, or until this node leads
+    /// no more. Where links are poor, entries do not go out either: elsewhere they are what disks
+    /// take their time for, and all of it would be lost.
     async fn keep_silent(
         &self,
         metrics: &mut impl WatchReceiver<OrderedWatch, RaftServerMetrics<Types>>,

@@ -83,8 +83,13 @@ impl Cluster {
     ///
     /// Panics if this disk is one too many: see [`Cluster::even_the_last_good_copy`].
     pub fn rot(&mut self, name: &str) -> Rot {
-        let at = self.may_end(name);
-        self.spoil(at, Spoiled::Rotten);
+        self.rot_if_written(name)
+            .unwrap_or_else(|| self.fail(&format!("the disk of {name} has nothing that could rot")))
+    }
+
+    /// The same; `None` if nothing is written that could rot.
+    pub(crate) fn rot_if_written(&mut self, name: &str) -> Option<Rot> {
+        let at = self.place(name);
         let (machine, instance) = (self.nodes[at].machine, at as u64 + 1);
         let disk = self.world.synced_disk(machine);
         let mut written = Vec::new();
@@ -94,15 +99,15 @@ impl Cluster {
             let used = bytes.iter().rposition(|byte| *byte != 0);
             written.extend(used.map(|last| (path, last as u64)));
         }
-        let Some(last_file) = written.len().checked_sub(1) else {
-            self.fail(&format!("the disk of {name} has nothing that could rot"));
-        };
+        let last_file = written.len().checked_sub(1)?;
+        self.may_end(name);
+        self.spoil(at, Spoiled::Rotten);
         let file = self.choose("fault.rot.file", instance).between(0, last_file as u64);
         let (path, last) = written.swap_remove(file as usize);
         let offset = self.choose("fault.rot.offset", instance).between(0, last);
         let mask = self.choose("fault.rot.mask", instance).between(1, 255) as u8;
         self.world.rot_byte(machine, &path, offset, mask);
-        Rot { path, offset, mask }
+        Some(Rot { path, offset, mask })
     }
 
     /// An empty disk takes the place of the node's. Panics while the node runs, or if this disk is
