@@ -118,40 +118,35 @@ fn a_peer_that_was_never_heard_is_silent_after_as_many_pings_as_any_other() {
     peers.timer(800, "n2 Silent, ping n2, ping n2 by tcp");
 }
 
-#[test]
-fn a_peer_is_lossy_from_four_misses_of_sixteen_on_until_it_answers_six_times_in_a_row() {
+/// When the way to a peer that misses these pings is called lossy, and when no more.
+fn losses_told(is_missed: fn(u64) -> bool) -> Vec<(u64, bool)> {
     let mut peers = pinging(200, 3, &[N2]);
     let mut told = Vec::new();
     for number in 1..=40_u64 {
         let text = peers.step_at(number * 200, Input::TimerFired);
         told.extend(text.contains("lossy").then(|| (number, text.contains("no more"))));
-        // The first 15 intervals are missed one time in three, all others are answered.
-        if number > 15 || !number.is_multiple_of(3) {
+        if !is_missed(number) {
             peers.step_at(number * 200 + 1, peers.pong(Path::Udp));
         }
     }
+    told
+}
+
+#[test]
+fn a_peer_is_lossy_from_four_misses_of_sixteen_on_until_it_answers_six_times_in_a_row() {
     // Missed are 3, 6, 9, 12 and 15, each seen when its interval ends; 16 to 21 are the six.
+    let told = losses_told(|number| number <= 15 && number.is_multiple_of(3));
     assert_eq!(told, [(13, false), (22, true)]);
 }
 
 #[test]
 fn a_peer_whose_misses_are_fewer_is_lossy_until_they_are_two() {
-    let mut peers = pinging(200, 3, &[N2]);
-    let mut told = Vec::new();
-    for number in 1..=40_u64 {
-        let text = peers.step_at(number * 200, Input::TimerFired);
-        told.extend(text.contains("lossy").then(|| (number, text.contains("no more"))));
-        // One in three, then every sixth: never six answers in a row.
-        let is_missed = match number {
-            ..=12 => number.is_multiple_of(3),
-            _ => number.is_multiple_of(6),
-        };
-        if !is_missed {
-            peers.step_at(number * 200 + 1, peers.pong(Path::Udp));
-        }
-    }
-    // Missed are 3, 6, 9, 12, 18, 24, 30 and 36: 12, 18 and 24 are three of sixteen in 27, and two
-    // when 12 is forgotten.
+    // Missed are 3, 6, 9, 12, then every sixth, so it never answers six times in a row: 12, 18 and
+    // 24 are three of sixteen in 27, and two when 12 is forgotten.
+    let told = losses_told(|number| match number {
+        ..=12 => number.is_multiple_of(3),
+        _ => number.is_multiple_of(6),
+    });
     assert_eq!(told, [(13, false), (29, true)]);
 }
 

@@ -32,6 +32,15 @@ impl Answering for Echo {
     }
 }
 
+/// Takes every request, and answers none.
+struct Mute;
+
+impl Answering for Mute {
+    fn answer(&self, _from: NodeId, _request: Bytes) -> LocalBoxFuture<'static, Option<Bytes>> {
+        Box::pin(std::future::pending())
+    }
+}
+
 /// Node 2 answers in `world`; returns what it has refused, and what reached it.
 async fn serve(world: &World, speaks: Protocols) -> (Refused, Rc<Echo>) {
     let (env, refused, echo) = (world.env(2), Refused::default(), Rc::<Echo>::default());
@@ -164,6 +173,31 @@ fn calls_do_not_wait_for_a_connection_longer_than_it_may_take() {
         }
         let waited_ms = clock.now().ms();
         assert!((300..400).contains(&waited_ms), "after {waited_ms} ms");
+    });
+}
+
+#[test]
+fn a_connection_ends_with_its_client_although_a_call_waits_for_its_answer() {
+    run(async {
+        let world = World::new();
+        let env = world.env(2);
+        let listener = env.net.listen(address(2)).await.unwrap();
+        let (refused, speaks) = (Refused::default(), Protocols::OURS);
+        let server = Server { env, this: identity(2), with: Rc::new(Mute), refused, speaks };
+        tokio::task::spawn_local(server.serve(listener));
+        let env = world.env(1);
+        let clock = env.clock.clone();
+        let lookup: Lookup = Arc::new(|node| Some(address(node.0)));
+        let client = Client::start(env, identity(1), NodeId(2), lookup, 300);
+        let calling = client.call(Bytes::from_static(b"question"), clock.now().plus_ms(5_000));
+        let gives_up = async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            drop(client);
+        };
+        let (answer, ()) = tokio::join!(calling, gives_up);
+        assert!(matches!(answer, Err(CallError::NoAnswer { .. })), "{answer:?}");
+        let waited_ms = clock.now().ms();
+        assert!((100..200).contains(&waited_ms), "after {waited_ms} ms");
     });
 }
 

@@ -23,8 +23,9 @@ const HANDLES_COUNT_MAX: usize = 64;
 /// Sockets of one machine, in any state.
 const SOCKETS_COUNT_MAX: usize = 256;
 /// Entries that a log keeps beyond those of two snapshots: what replicas that are behind are sent,
-/// and what is appended while a snapshot is written, or until the stream to a machine that is dark
-/// counts as dead. That takes up to three seconds, each with 1,600 entries of an overload.
+/// and what is appended while a snapshot is written, or while consensus still means to send a dark
+/// member what it lacks. A leader was seen that compacted nothing for 2.6 s, in which an overload
+/// appended 4,200.
 const KEPT_ENTRIES_COUNT: u64 = 8_000;
 
 /// Watches the sizes of everything.

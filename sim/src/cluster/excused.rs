@@ -5,7 +5,7 @@
 //! - An excuse is for the token that was held when the pause began, once a greater one is in use:
 //!   what the node does with its own is for fencing to stop, and for the other checkers to judge.
 //!
-//! Source: promise 5 (where a hypervisor hides a pause, nothing the node can still do is harmful).
+//! Source: promise 2 (where a hypervisor hides a pause, nothing the node can still do is harmful).
 
 use std::collections::{BTreeMap, BTreeSet};
 

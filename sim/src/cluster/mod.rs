@@ -219,11 +219,6 @@ impl Cluster {
         note(&mut self.coverage);
     }
 
-    /// What the faults of a plan have done so far.
-    pub(crate) fn coverage(&self) -> Coverage {
-        self.coverage
-    }
-
     /// The place of the node that may act, as far as the checkers count it.
     pub(crate) fn acting(&self) -> Option<usize> {
         let seen = see(&self.nodes, &self.world, &self.excused, &self.tokens);

@@ -1,16 +1,15 @@
 //! The calm after the storm: first a core of the quorum must serve alone, then all must agree.
 //!
 //! The core is a majority of the voters. Every fault ends on its nodes and between them; on the
-//! others, and between them and the core, every fault stays as it is.
+//! others, and between them and the core, every fault stays as it is: whoever is down stays down,
+//! and what a gust had still to do there waits.
 //!
 //! Source: Kyle Kingsbury's and TigerBeetle's liveness mode (heal a core of the replicas only, and
 //! require progress); promise 1 for what must hold when all are back.
 
 use std::collections::BTreeSet;
 
-use super::ACKNOWLEDGED_COUNT_MIN;
 use super::storm::{Active, GRACE_MS, Holds, Storm};
-use crate::cluster::Cluster;
 
 /// Within this time a core has a leader, and a client its answer.
 const CORE_BOUND_MS: u64 = 10_000;
@@ -35,7 +34,6 @@ impl Storm<'_> {
         self.cluster.within_ms(CORE_BOUND_MS).one_leads();
         self.settle_members();
         let calm = self.cluster.write("weather", "calm").acked_within_ms(CORE_BOUND_MS);
-        self.let_clients_write();
         self.cluster.stop_writers();
         let absent = |at: &usize| !self.standings[*at].is_member();
         let absent: Vec<&str> =
@@ -43,16 +41,6 @@ impl Storm<'_> {
         self.cluster.within_ms(AGREEMENT_BOUND_MS).one_leader_and_equal_logs_without(&absent);
         self.cluster.read("weather").sees(&calm);
         self.cluster.within_ms(AGREEMENT_BOUND_MS).members_agree();
-    }
-
-    /// A short storm may have left the clients no time: they get it now, all nodes are well.
-    fn let_clients_write(&mut self) {
-        let end_ms = self.now_ms() + CORE_BOUND_MS;
-        let has_written =
-            |cluster: &Cluster| cluster.report().acknowledged_count >= ACKNOWLEDGED_COUNT_MIN;
-        while !has_written(self.cluster) && self.now_ms() < end_ms {
-            self.cluster.run_for_ms(GRACE_MS);
-        }
     }
 
     /// A majority of the voters, as the plan chooses, and all who may be among them.

@@ -19,7 +19,7 @@ impl Storm<'_> {
         let at = gust.node;
         let Standing::Voter(id) = self.standings[at] else { return None };
         let is_first = !self.standings.iter().any(|standing| standing.is_lost());
-        let is_free = self.is_process_free(at) && self.is_part_free(at, Holds::is_of_node);
+        let is_free = self.is_part_free(at, Holds::is_of_node);
         if !is_first || !is_free || self.voters().len() < VOTERS_COUNT_MIN {
             return None;
         }
@@ -27,10 +27,10 @@ impl Storm<'_> {
         match gust.kind {
             Kind::DiskLies => self.cluster.lie_about_syncs(&name, true),
             Kind::DiskRots => {
+                // A process that has written nothing has nothing to lose: it goes on.
+                self.cluster.rot_if_written(&name)?;
                 self.cluster.crash(&[&name]);
-                let rot = self.cluster.rot_if_written(&name);
                 self.start(at);
-                rot?;
             }
             _ => {
                 self.cluster.cut_power(&[&name]);
@@ -56,13 +56,5 @@ impl Storm<'_> {
             Kind::DiskLies => lost_bytes,
             _ => ended.is_some(),
         }
-    }
-
-    /// The machine loses power; returns whether bytes are gone that its system had.
-    pub(super) fn cut_power(&mut self, at: usize) -> bool {
-        let machine = self.machine(at);
-        let digest = self.cluster.world().disk_digest(machine);
-        self.cluster.cut_power(&[&self.names[at]]);
-        self.cluster.world().disk_digest(machine) != digest
     }
 }

@@ -9,8 +9,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::members::Standing;
-use super::{Gust, Plan};
-use crate::cluster::{Changing, Cluster};
+use super::{ACKNOWLEDGED_COUNT_MIN, Gust, Plan};
+use crate::cluster::{Changing, Cluster, Report};
 use crate::world::{LinkSettings, MachineId};
 
 /// Time in which a node whose disk refused may still find out, and end.
@@ -143,7 +143,8 @@ impl<'a> Storm<'a> {
         Storm { cluster, plan, names, active, before, standings, fragile }
     }
 
-    /// Every gust, one after the other. If none has bitten, some more strike until one has.
+    /// Every gust, one after the other. If none has bitten, or the clients hardly wrote, some more
+    /// strike until that has changed.
     pub(super) fn blow(&mut self) {
         for gust in self.plan.gusts.clone() {
             self.run_for_ms(gust.pause_ms);
@@ -152,7 +153,7 @@ impl<'a> Storm<'a> {
             }
         }
         let mut nth = 0;
-        while self.cluster.coverage().bit_count() == 0
+        while self.tested_too_little()
             && let Some(gust) = self.plan.encore(self.cluster.choices(), nth)
         {
             if gust.strikes {
@@ -161,6 +162,11 @@ impl<'a> Storm<'a> {
             self.run_for_ms(gust.pause_ms + gust.lasts_ms);
             nth += 1;
         }
+    }
+
+    fn tested_too_little(&self) -> bool {
+        let Report { coverage, acknowledged_count, .. } = self.cluster.report();
+        coverage.bit_count() == 0 || acknowledged_count < ACKNOWLEDGED_COUNT_MIN
     }
 
     pub(super) fn now_ms(&self) -> u64 {
@@ -233,6 +239,14 @@ impl<'a> Storm<'a> {
             Step::Start(at) => self.start(at),
             Step::Crash(_) | Step::PowerCut(_) => {}
         }
+    }
+
+    /// The machine loses power; returns whether bytes are gone that its system had.
+    pub(super) fn cut_power(&mut self, at: usize) -> bool {
+        let machine = self.machine(at);
+        let digest = self.cluster.world().disk_digest(machine);
+        self.cluster.cut_power(&[&self.names[at]]);
+        self.cluster.world().disk_digest(machine) != digest
     }
 
     fn note_down(&mut self, active: usize) {

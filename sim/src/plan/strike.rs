@@ -95,7 +95,7 @@ impl Storm<'_> {
     }
 
     /// Whether no gust holds the process of a member that runs.
-    pub(super) fn is_process_free(&self, at: usize) -> bool {
+    fn is_process_free(&self, at: usize) -> bool {
         self.standings[at].is_member()
             && self.is_running(at)
             && !self.holds(at, Holds::is_of_process)
