@@ -346,6 +346,15 @@ impl Demo {
         words
     }
 
+    /// It says that it cuts the network, and then it does.
+    fn wait_for_table(&self) {
+        let began = Instant::now();
+        while !has_table(self.child.id()) {
+            assert!(began.elapsed() < Duration::from_secs(10), "the network is not cut");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// No process, no file and no rule of the network is left.
     fn left_nothing(&self, test: &str) {
         assert_eq!(self.processes(), Vec::<String>::new());
@@ -426,7 +435,9 @@ fn an_interrupted_demo_leaves_nothing() {
                 "four daemons and a writer: {running:#?}\n{}",
                 demo.last_words()
             );
-            assert!(cut::missing().is_some() || has_table(demo.child.id()), "the network is cut");
+            if cut::missing().is_none() {
+                demo.wait_for_table();
+            }
             demo.signal(libc::SIGINT);
             is_interrupted = true;
         }
@@ -435,6 +446,30 @@ fn an_interrupted_demo_leaves_nothing() {
     assert_eq!((code, printed.as_str()), (Some(130), ""), "{said}");
     assert!(said.lines().last().is_some_and(|line| line.starts_with("Q1744 ")), "{said}");
     demo.left_nothing("an_interrupted_demo_leaves_nothing");
+}
+
+#[test]
+fn a_killed_demo_leaves_no_process_and_no_rule() {
+    if let Some(reason) = cut::missing() {
+        return skip("a_killed_demo_leaves_no_process_and_no_rule", &reason);
+    }
+    let mut demo = Demo::start();
+    let mut is_killed = false;
+    let (code, printed, said) = demo.ended(|demo, line| {
+        if line.contains("the network between the two halves is cut") {
+            demo.wait_for_table();
+            demo.signal(libc::SIGKILL);
+            is_killed = true;
+        }
+    });
+    assert!(is_killed, "{said}");
+    assert_eq!((code, printed.as_str()), (None, ""), "{said}");
+    let began = Instant::now();
+    while has_table(demo.child.id()) || !demo.processes().is_empty() {
+        let left = demo.processes();
+        assert!(began.elapsed() < Duration::from_secs(10), "rules or {left:#?} are left");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 #[test]

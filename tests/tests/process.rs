@@ -282,3 +282,15 @@ fn a_damaged_store_is_refused_with_its_code_and_left_as_it_is() {
     assert!(text.contains("Q1404 log is damaged: nothing in it is readable"), "{text}");
     assert_eq!(std::fs::read(&path).unwrap(), damaged, "nothing was changed");
 }
+
+#[test]
+fn the_daemon_holds_neither_marks_nor_bugs() {
+    let bytes = std::fs::read(quorate()).expect("the binary can be read");
+    let text = String::from_utf8_lossy(&bytes);
+    let holds = |name: &str| text.contains(name);
+    assert!(holds("Q1501"), "what is there would be found");
+    let marks = quorate_core::observe::MARKS.iter().map(|mark| mark.name);
+    let bugs = quorate_sim::bank::BUGS.iter().map(|bug| bug.name);
+    let held: Vec<&str> = marks.chain(bugs).filter(|name| holds(name)).collect();
+    assert_eq!(held, Vec::<&str>::new(), "is the binary built together with the simulator?");
+}

@@ -157,6 +157,11 @@ fn nobody_waits_for_a_leader_whose_machine_is_dark() {
 }
 
 #[test]
+fn the_first_founder_dies_while_the_cluster_is_founded() {
+    tell("hunt_founding");
+}
+
+#[test]
 fn a_log_does_not_grow_for_a_member_that_is_away() {
     tell("hunt_long_dark");
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::prelude::*;
 
@@ -22,6 +23,7 @@ use crate::leader::actor::{Commands, LeaderActor};
 use crate::leader::{Leadership, RecordApplied};
 use crate::link::Link;
 use crate::membership::{MembershipActor, Orders, Outside, Roster, RosterApplied};
+use crate::observe::planted;
 use crate::ports::{Env, Listener};
 use crate::replication::{
     Applied, AppliedListener, Consensus, Lines, LogStore, Parts, ReplicationActor, Reports,
@@ -97,8 +99,6 @@ pub(super) async fn run(
 ) -> Result<NodeHandle, StartError> {
     let Opened { own, log, snapshots, applied, consensus: listener, link, api } = opened;
     let book = AddressBook::new(&settings);
-    let founders_count = settings.cluster.founders().len() as u64;
-    let founders: BTreeSet<NodeId> = (1..=founders_count).map(NodeId).collect();
     let (refused, tasks) = (Refused::default(), Tasks::default());
     let common = Common { env, settings, own, book, link, refused, tasks };
     let contexts =
@@ -134,15 +134,15 @@ pub(super) async fn run(
     })
     .start();
     let handle = common.handle(&contexts, &replication, &watches);
+    // Before anybody can ask: a founder that has voted can found no more, and if the one that it
+    // voted for died now, nobody would know who the voters are.
+    common.found(&consensus).await.map_err(refused)?;
     common.open(listener, consensus.clone(), &replication, &watches);
     common.introduce(contexts, &replication, senders.leadership);
     #[cfg(feature = "api")]
     common.serve_api(api, &handle);
     #[cfg(not(feature = "api"))]
     drop(api);
-    if founders.contains(&common.own.identity.node) {
-        consensus.found(founders).await.map_err(refused)?;
-    }
     let (node, boot_count) = (common.own.identity.node, common.own.boot_count);
     tracing::info!(%node, boot_count, "node started");
     Ok(handle)
@@ -201,6 +201,24 @@ impl Common {
             machine,
         })
         .await
+    }
+
+    /// Writes down who the founding members are, if this node is one of them and has no log yet.
+    async fn found(&self, consensus: &Consensus) -> io::Result<()> {
+        let founders_count = self.settings.cluster.founders().len() as u64;
+        let founders: BTreeSet<NodeId> = (1..=founders_count).map(NodeId).collect();
+        if !founders.contains(&self.own.identity.node) {
+            return Ok(());
+        }
+        if planted("doors_open_before_founding") {
+            let consensus = consensus.clone();
+            tokio::task::spawn_local(async move {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                consensus.found(founders).await
+            });
+            return Ok(());
+        }
+        consensus.found(founders).await
     }
 
     /// Lets the other nodes in, and writes into the roster what this node has to say.

@@ -4,41 +4,86 @@
 //!
 //! Invariants
 //! - The rules are in a table of this process's own, and gone when the [`Cut`] is dropped.
+//! - They are gone as well when this process is killed: the table belongs to an `nft` that waits
+//!   for more on a pipe from here, and goes with it. A table that stayed would cut off whoever gets
+//!   these addresses next.
+//!
+//! Source: nft(8), table flag `owner` (Linux 5.12).
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::net::IpAddr;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// `nft` takes some milliseconds; a machine under load a hundred times that.
+const TAKES_MAX: Duration = Duration::from_secs(5);
 
 /// A cut that heals when it is dropped.
 #[derive(Debug)]
 pub struct Cut {
     table: String,
+    owner: Child,
 }
 
 impl Cut {
     /// Drops every packet from one group to the other, both ways. The error says why it could not.
     pub fn between(group: &[IpAddr], others: &[IpAddr]) -> io::Result<Cut> {
-        let cut = Cut { table: format!("quorate_demo_{}", std::process::id()) };
         let set = |addresses: &[IpAddr]| {
             let texts: Vec<String> = addresses.iter().map(ToString::to_string).collect();
             texts.join(", ")
         };
-        let (group, others, table) = (set(group), set(others), &cut.table);
-        nft(&format!(
-            "table ip {table} {{\nchain cut {{\n\
-             type filter hook output priority 0; policy accept;\n\
-             ip saddr {{ {group} }} ip daddr {{ {others} }} drop\n\
-             ip saddr {{ {others} }} ip daddr {{ {group} }} drop\n}}\n}}\n"
-        ))?;
+        let (group, others, table) = (set(group), set(others), own_table());
+        let rules = format!(
+            "add table ip {table} {{ flags owner; chain cut {{ \
+             type filter hook output priority 0; policy accept; \
+             ip saddr {{ {group} }} ip daddr {{ {others} }} drop; \
+             ip saddr {{ {others} }} ip daddr {{ {group} }} drop; }}; }}\n"
+        );
+        let mut cut = Cut { table, owner: start_owner()? };
+        cut.order(&rules)?;
+        let began = Instant::now();
+        while run(&["list", "table", "ip", &cut.table], "").is_err() {
+            if began.elapsed() > TAKES_MAX {
+                return Err(cut.refusal());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
         Ok(cut)
+    }
+
+    fn order(&mut self, rules: &str) -> io::Result<()> {
+        self.owner.stdin.as_mut().expect("asked for a pipe").write_all(rules.as_bytes())
+    }
+
+    /// What the owner said of rules that it did not take.
+    fn refusal(&mut self) -> io::Error {
+        let mut said = String::new();
+        self.owner.stdin.take();
+        let stderr = self.owner.stderr.as_mut().expect("asked for a pipe");
+        let _ = stderr.read_to_string(&mut said); // then it said nothing that can be told
+        first_line(&said)
     }
 }
 
 impl Drop for Cut {
     fn drop(&mut self) {
-        // If it fails there is nothing to heal, or nobody who could.
-        let _ = nft(&format!("delete table ip {}\n", self.table));
+        // If one fails there is nothing to heal: the table goes with its owner.
+        let _ = self.order(&format!("delete table ip {}\nquit\n", self.table));
+        self.owner.stdin.take();
+        let _ = self.owner.wait();
     }
+}
+
+fn own_table() -> String {
+    format!("quorate_demo_{}", std::process::id())
+}
+
+/// An `nft` that takes rules from a pipe until this process ends. It would keep them in a file of
+/// the home directory as well, were there one.
+fn start_owner() -> io::Result<Child> {
+    let mut nft = Command::new("nft");
+    nft.arg("-i").env("HOME", "/dev/null");
+    nft.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()
 }
 
 /// Why this machine cannot cut its network; `None` if it can.
@@ -47,12 +92,13 @@ pub fn missing() -> Option<String> {
     if unsafe { libc::geteuid() } != 0 {
         return Some("needs root".to_owned());
     }
-    nft("list tables\n").err().map(|error| format!("nft: {error}"))
+    let table = format!("add table ip {} {{ flags owner; }}\n", own_table());
+    run(&["--check", "-f", "-"], &table).err().map(|error| format!("nft: {error}"))
 }
 
-fn nft(rules: &str) -> io::Result<()> {
+fn run(arguments: &[&str], rules: &str) -> io::Result<()> {
     let mut nft = Command::new("nft")
-        .args(["-f", "-"])
+        .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -62,6 +108,9 @@ fn nft(rules: &str) -> io::Result<()> {
     if ended.status.success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&ended.stderr);
-    Err(io::Error::other(said.lines().next().unwrap_or("failed without a word").to_owned()))
+    Err(first_line(&String::from_utf8_lossy(&ended.stderr)))
+}
+
+fn first_line(said: &str) -> io::Error {
+    io::Error::other(said.lines().next().unwrap_or("failed without a word").to_owned())
 }

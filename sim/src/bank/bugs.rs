@@ -3,7 +3,7 @@
 use super::Bug;
 
 /// The bank, in the order of the promises.
-pub const BUGS: [Bug; 20] = [
+pub const BUGS: [Bug; 21] = [
     Bug {
         name: "vote_not_persisted",
         what: "a voter answers before its vote is on the disk, and forgets it with the next crash",
@@ -163,5 +163,13 @@ pub const BUGS: [Bug; 20] = [
         scenario: "hunt_poor_links",
         says: "was not acknowledged within",
         seeds_count_max: 20,
+    },
+    Bug {
+        name: "doors_open_before_founding",
+        what: "a founder can be asked for its vote before it has written down who the voters are",
+        promises: &[20],
+        scenario: "hunt_founding",
+        says: "nobody else may act",
+        seeds_count_max: 40,
     },
 ];

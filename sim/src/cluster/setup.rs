@@ -30,6 +30,7 @@ pub struct Setup {
     machines: StateMachines,
     links: Option<LinkSettings>,
     has_api: bool,
+    is_stopped: bool,
     software: Option<software::Boot>,
 }
 
@@ -37,7 +38,15 @@ impl Setup {
     pub(super) fn of(nodes_count: u8) -> Setup {
         let machines: StateMachines = Rc::new(|| Box::new(Objects::default()));
         let tune = Box::new(|_: &mut ClusterSettings| ());
-        Setup { nodes_count, tune, machines, links: None, has_api: true, software: None }
+        Setup {
+            nodes_count,
+            tune,
+            machines,
+            links: None,
+            has_api: true,
+            is_stopped: false,
+            software: None,
+        }
     }
 
     /// Changes the settings that all nodes share.
@@ -75,7 +84,15 @@ impl Setup {
         self
     }
 
-    /// Starts every node and runs until one of them acts.
+    /// No node is started: the scenario does it, with [`Cluster::restart`], and so it sees how a
+    /// cluster is founded.
+    #[must_use]
+    pub fn stopped(mut self) -> Setup {
+        self.is_stopped = true;
+        self
+    }
+
+    /// Starts every node and runs until one of them acts; neither if they are to begin stopped.
     pub fn seed(self, seed: u64) -> Cluster {
         observe::begin();
         let choices = Choices::of(seed);
@@ -97,7 +114,7 @@ impl Setup {
             None => make_weather(&world, &nodes, &choices),
         }
         world.remember_usual();
-        for node in &nodes {
+        for node in nodes.iter().filter(|_| !self.is_stopped) {
             node.start(&world);
         }
         let diagram = Diagram::begin(&world, nodes.len());
@@ -120,7 +137,7 @@ impl Setup {
             coverage: Default::default(),
             tokens: Default::default(),
         };
-        if self.software.is_none() {
+        if self.software.is_none() && !self.is_stopped {
             cluster.within_ms(DEFAULT_BOUND_MS).one_leads();
         }
         cluster

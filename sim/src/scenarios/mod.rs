@@ -10,6 +10,7 @@ mod half_outage;
 mod half_partition;
 mod hunt_dark_leader;
 mod hunt_failed_sync;
+mod hunt_founding;
 mod hunt_handover;
 mod hunt_joint;
 mod hunt_lease;
@@ -60,7 +61,7 @@ pub struct Kept {
 }
 
 /// Every scenario.
-pub const ALL: [Scenario; 28] = [
+pub const ALL: [Scenario; 29] = [
     Scenario { name: "leader_crash", tell: leader_crash::the_leader_crashes_and_comes_back },
     Scenario { name: "half_partition", tell: half_partition::half_of_the_cluster_is_cut_off },
     Scenario { name: "half_outage", tell: half_outage::half_of_the_cluster_goes_down },
@@ -83,6 +84,10 @@ pub const ALL: [Scenario; 28] = [
     Scenario {
         name: "hunt_failed_sync",
         tell: hunt_failed_sync::every_disk_fails_to_sync_and_the_power_goes,
+    },
+    Scenario {
+        name: "hunt_founding",
+        tell: hunt_founding::the_first_founder_dies_while_the_cluster_is_founded,
     },
     Scenario { name: "hunt_lease", tell: hunt_lease::the_others_start_anew_while_a_lease_holds },
     Scenario { name: "hunt_poor_links", tell: hunt_poor_links::a_leader_with_poor_links_gives_way },

@@ -148,7 +148,7 @@ impl Consensus {
     }
 
     /// Writes the founding members as the first entry. Every founding node does it, with the same
-    /// members; on a node that has a log it does nothing.
+    /// members, before any other can reach it; on a node that has a log it does nothing.
     pub(crate) async fn found(&self, members: BTreeSet<NodeId>) -> io::Result<()> {
         if self.raft.is_initialized().await.map_err(io::Error::other)? {
             return Ok(());
