@@ -3,6 +3,7 @@
 use std::panic::catch_unwind;
 
 use super::*;
+use crate::choices::{self, Choices, Edits, Keep};
 use crate::cluster::Workload;
 use crate::cluster::ask::Asked;
 use crate::world::{run_isolated, strike_everywhere};
@@ -50,26 +51,49 @@ fn counted(cluster: &mut Cluster, name: &'static str) -> u64 {
     total
 }
 
+/// Four writes to three nodes of which the leader is struck by what `plan` says. They are
+/// acknowledged, and all is there afterwards. Returns whether it was struck in the meantime.
+fn is_struck_in_four_writes(plan: impl Fn(&mut Cluster, &str)) -> bool {
+    let mut cluster = Cluster::of(3).links(Default::default()).seed(1);
+    let leader = cluster.leader();
+    plan(&mut cluster, &leader);
+    let mut last = None;
+    for number in 1..=4 {
+        let write = cluster.write("colour", &number.to_string());
+        last = Some(write.acked_within_ms(5_000));
+    }
+    let is_struck = !cluster.is_running(&leader);
+    cluster.calm();
+    cluster.restart_all();
+    cluster.within_ms(10_000).one_leader_and_equal_logs();
+    cluster.read("colour").sees(&last.expect("four were written"));
+    cluster.check_invariants();
+    is_struck
+}
+
 #[test]
 fn a_leader_loses_power_at_every_disk_operation_and_nothing_acknowledged_is_lost() {
     let struck_count = strike_everywhere(400, |k| {
-        let mut cluster = Cluster::of(3).links(Default::default()).seed(1);
-        let leader = cluster.leader();
-        cluster.cut_power_at_disk_operation(&leader, k);
-        let mut last = None;
-        for number in 1..=4 {
-            let write = cluster.write("colour", &number.to_string());
-            last = Some(write.acked_within_ms(5_000));
-        }
-        let is_struck = !cluster.is_running(&leader);
-        cluster.calm();
-        cluster.restart_all();
-        cluster.within_ms(10_000).one_leader_and_equal_logs();
-        cluster.read("colour").sees(&last.expect("four were written"));
-        cluster.check_invariants();
-        is_struck
+        is_struck_in_four_writes(|cluster, leader| cluster.cut_power_at_disk_operation(leader, k))
     });
     assert!(struck_count >= 12, "{struck_count}: four writes are at least so many operations");
+}
+
+/// Of each send both is told: the packet that is struck leaves, and it does not.
+#[test]
+fn a_leader_goes_down_at_every_send_and_nothing_acknowledged_is_lost() {
+    for verb in [Cluster::crash_at_send, Cluster::cut_power_at_send] {
+        for leaves in [0, 1] {
+            let struck_count = strike_everywhere(400, move |k| {
+                let machine =
+                    |edits: Edits, n| edits.with("send.struck_takes_effect", n, 1, leaves);
+                let edits = (1..=3).fold(Edits::default(), machine);
+                choices::tell(Choices::new(1, edits, Keep::Nothing));
+                is_struck_in_four_writes(|cluster, leader| verb(cluster, leader, k))
+            });
+            assert!(struck_count >= 12, "{struck_count}: four writes are at least so many sends");
+        }
+    }
 }
 
 #[test]
