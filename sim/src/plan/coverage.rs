@@ -1,4 +1,4 @@
-//! Coverage: how often each kind of fault struck, and how often it changed something.
+//! Coverage: how often each kind of fault struck, and how often somebody noticed.
 //!
 //! Source: the rule that a test whose fault had no effect has tested nothing (Zhou et al. 2021,
 //! section 4.2, on buggification that must be seen to fire).
@@ -12,7 +12,7 @@ use super::kind::{ALL, COUNT, Kind};
 pub struct Count {
     /// How often it struck.
     pub struck: u32,
-    /// How often it bit: it changed something, as its kind says (`strike.rs`, `end.rs`).
+    /// How often it bit: somebody noticed, as its kind says (`bites.rs`).
     pub bit: u32,
 }
 
@@ -32,7 +32,7 @@ impl Coverage {
         self.0[kind.place()].struck += 1;
     }
 
-    /// A fault of this kind changed something. At most once for each that struck.
+    /// Somebody noticed a fault of this kind. At most once for each that struck.
     pub(crate) fn bit(&mut self, kind: Kind) {
         self.0[kind.place()].bit += 1;
     }

@@ -1,17 +1,13 @@
-//! How each kind of fault ends, and whether it bit.
+//! How each kind of fault ends.
 //!
 //! To end a gust is to release all of its nodes; the core of a quorum is released first, and the
 //! rest later (`calm.rs`).
 //!
-//! Read next: [`Storm::release`], then [`Storm::bites`].
+//! Read next: [`Storm::release`], then `bites.rs` for whether it bit.
 
 use std::collections::BTreeSet;
 
-use quorate_core::config::ClusterSettings;
-
-use super::Kind;
 use super::storm::{Active, GRACE_MS, Holds, How, Storm};
-use super::strike::clock_jump_ms;
 
 impl Storm<'_> {
     /// The gust is over, everywhere.
@@ -25,6 +21,7 @@ impl Storm<'_> {
 
     /// Ends the gust on these nodes and between them; on all others it stays.
     pub(super) fn release(&mut self, active: &mut Active, nodes: &BTreeSet<usize>) {
+        self.note_felt(active);
         active.steps.retain(|(_, step)| !nodes.contains(&step.at()));
         let released: Vec<usize> = active.targets.intersection(nodes).copied().collect();
         active.targets.retain(|at| !nodes.contains(at));
@@ -150,43 +147,6 @@ impl Storm<'_> {
         });
         for (pairs, how) in held.collect::<Vec<_>>() {
             self.apply_to_links(&pairs, how);
-        }
-    }
-
-    /// Whether the gust, which is over, has changed something.
-    fn bites(&self, active: &Active) -> bool {
-        let Active { gust, noted, began_ms, until_ms, .. } = active;
-        let lease_ms = ClusterSettings::of(Vec::new()).lease_ms;
-        let outlasts_lease = self.now_ms().min(*until_ms) >= began_ms + lease_ms;
-        match gust.kind {
-            Kind::Crash | Kind::Restart | Kind::CrashLoop => noted.downs_count > 0,
-            Kind::PowerCut | Kind::PowerCutEverywhere => noted.lost_bytes,
-            Kind::PowerCutInOperation | Kind::CrashInSend => noted.came_true,
-            Kind::FreezeProcess | Kind::FreezeMachine | Kind::FreezeUnseen => outlasts_lease,
-            Kind::Partition | Kind::OneWayPartition | Kind::RandomPartition => noted.met_leader,
-            Kind::DatagramsBlocked | Kind::Ring | Kind::Bridge => noted.met_leader,
-            Kind::LinkLoss | Kind::LinkDelay | Kind::OneWayDelay | Kind::Flapping => {
-                noted.met_leader && outlasts_lease
-            }
-            Kind::HeavyTail | Kind::Reordering | Kind::Corruption => {
-                noted.met_leader && outlasts_lease
-            }
-            Kind::ClockDrift | Kind::SlowNode => outlasts_lease,
-            // The clock of a process that ran shows another time at once.
-            Kind::WallJump | Kind::WallOffset => true,
-            Kind::ClockJump => clock_jump_ms(gust) >= lease_ms,
-            Kind::DiskFull | Kind::SyncsFail => noted.came_true,
-            Kind::DiskSlow | Kind::DiskStalls => {
-                let machine = self.machine(gust.node);
-                self.cluster.world().disk_operations_count(machine) > noted.count_before
-            }
-            Kind::HalfOutage | Kind::StaggeredOutage => {
-                noted.down_at_once_count >= self.half_count() && outlasts_lease
-            }
-            Kind::AlternatingHalves => noted.downs_count > self.half_count(),
-            Kind::MemberAdded | Kind::MembersPromoted | Kind::MemberRemoved => noted.came_true,
-            Kind::DiskWiped | Kind::DiskLies | Kind::DiskRots => noted.came_true,
-            Kind::Overload => noted.came_true,
         }
     }
 }

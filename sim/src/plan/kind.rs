@@ -1,7 +1,7 @@
 //! Kinds of faults: their names, and who of a storm's themes has them.
 //!
 //! A kind is added here, gets an arm where it strikes (`strike.rs`), one where it ends (`end.rs`),
-//! and one that says when it bites.
+//! and two in `bites.rs` that say who notices it.
 //!
 //! Places left open, each for the slice that brings its subject: the daemon alone dead or frozen
 //! while its database lives (with the guard), lost connections of a database (with its router),

@@ -24,6 +24,7 @@ impl Storm<'_> {
             return None;
         }
         let name = self.names[at].clone();
+        let had_promised = !self.cluster.world().synced_files(self.machine(at)).is_empty();
         match gust.kind {
             Kind::DiskLies => self.cluster.lie_about_syncs(&name, true),
             Kind::DiskRots => {
@@ -38,7 +39,8 @@ impl Storm<'_> {
             }
         }
         self.standings[at] = Standing::Lost(id);
-        let noted = Noted { came_true: gust.kind == Kind::DiskWiped, ..Noted::default() };
+        let has_lost = gust.kind == Kind::DiskWiped && had_promised;
+        let noted = Noted { came_true: has_lost, ..Noted::default() };
         Some(Struck { noted, ..Struck::of([at].into(), Holds::Lost, gust.lasts_ms) })
     }
 

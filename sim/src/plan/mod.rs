@@ -10,12 +10,13 @@
 //! - Every draw is arranged so that its smallest value is the simplest: no fault, fewer nodes,
 //!   shorter, earlier.
 //! - A gust ends what it began and nothing else; what it finds taken by another gust it leaves.
-//! - A run of which too little bit fails: it has tested nothing.
+//! - A run of which nobody noticed a fault fails: it has tested nothing.
 //!
 //! Read next: [`Plan::draw`], `kind.rs` for what there is, `strike.rs` and `end.rs` for what each
-//! does, `calm.rs` for what must come after.
+//! does, `bites.rs` for who noticed, `calm.rs` for what must come after.
 //! Source: Groce et al. 2012, "Swarm Testing".
 
+mod bites;
 mod calm;
 mod coverage;
 mod end;

@@ -108,8 +108,9 @@ pub(super) struct Noted {
     pub(super) met_leader: bool,
     /// What it waited for has happened.
     pub(super) came_true: bool,
-    /// A counter of its kind when it began.
+    /// The counter of its kind when it began, and whether it grew until the gust was over.
     pub(super) count_before: u64,
+    pub(super) is_felt: bool,
 }
 
 impl Step {

@@ -44,7 +44,9 @@ impl Storm<'_> {
             steps.into_iter().map(|(after_ms, step)| (began_ms + after_ms, step)).collect();
         steps.make_contiguous().sort_by_key(|(at_ms, _)| *at_ms);
         let until_ms = began_ms + lasts_ms;
-        self.active.push(Active { gust, began_ms, until_ms, targets, holds, steps, noted });
+        let mut active = Active { gust, began_ms, until_ms, targets, holds, steps, noted };
+        active.noted.count_before = self.felt_count(&active);
+        self.active.push(active);
         self.do_what_is_due();
     }
 
@@ -77,8 +79,8 @@ impl Storm<'_> {
             Kind::Corruption => self.both_ways(gust, corruption(gust)),
             Kind::ClockDrift => self.clock(gust, Holds::Drift, gust.lasts_ms, drift),
             Kind::WallOffset => self.clock(gust, Holds::Wall, gust.lasts_ms, offset_wall),
-            Kind::WallJump => self.clock(gust, Holds::Nothing, 0, jump_wall),
-            Kind::ClockJump => self.clock(gust, Holds::Nothing, 0, jump_clock),
+            Kind::WallJump => self.clock(gust, Holds::Nothing, gust.lasts_ms, jump_wall),
+            Kind::ClockJump => self.clock(gust, Holds::Nothing, gust.lasts_ms, jump_clock),
             Kind::DiskFull => self.disk(gust, Storm::fill_disk),
             Kind::DiskSlow => self.disk(gust, Storm::slow_disk_down),
             Kind::SyncsFail => self.disk(gust, Storm::fail_syncs),
@@ -289,43 +291,33 @@ impl Storm<'_> {
         })
     }
 
-    /// `change` returns the counter by which the end of the gust sees that it bit.
-    fn disk(
-        &mut self,
-        gust: &Gust,
-        change: impl FnOnce(&mut Self, &Gust) -> u64,
-    ) -> Option<Struck> {
+    fn disk(&mut self, gust: &Gust, change: impl FnOnce(&mut Self, &Gust)) -> Option<Struck> {
         let at = gust.node;
         self.is_part_free(at, |holds| matches!(holds, Holds::Disk)).then(|| {
-            let noted = Noted { count_before: change(self, gust), ..Noted::default() };
-            Struck { noted, ..Struck::of([at].into(), Holds::Disk, gust.lasts_ms) }
+            change(self, gust);
+            Struck::of([at].into(), Holds::Disk, gust.lasts_ms)
         })
     }
 
     /// The node may end by itself: that is what it does when it cannot write.
-    fn fill_disk(&mut self, gust: &Gust) -> u64 {
+    fn fill_disk(&mut self, gust: &Gust) {
         self.fragile.insert(gust.node, u64::MAX);
         self.cluster.fill_disk(&self.names[gust.node], true);
-        0
     }
 
     /// The node must end by itself: what it has written may be on the disk or not.
-    fn fail_syncs(&mut self, gust: &Gust) -> u64 {
+    fn fail_syncs(&mut self, gust: &Gust) {
         self.fragile.insert(gust.node, u64::MAX);
         self.cluster.fail_syncs(&self.names[gust.node], true);
-        0
     }
 
-    fn stall_disk(&mut self, gust: &Gust) -> u64 {
-        let machine = self.machine(gust.node);
+    fn stall_disk(&mut self, gust: &Gust) {
         self.cluster.stall_disk(&self.names[gust.node], 0.1, gust.scaled(50, 500));
-        self.cluster.world().disk_operations_count(machine)
     }
 
-    fn slow_disk_down(&mut self, gust: &Gust) -> u64 {
+    fn slow_disk_down(&mut self, gust: &Gust) {
         let (machine, ms_max) = (self.machine(gust.node), gust.scaled(5, 200));
         self.cluster.world().set_disk_latency(machine, ms_max / 4, ms_max);
-        self.cluster.world().disk_operations_count(machine)
     }
 
     /// Half of the members go down, each so long after the one before.

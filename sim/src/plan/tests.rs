@@ -1,7 +1,10 @@
 //! The plan is drawn as its choices say, and a storm counts what it did.
 
+use std::panic::catch_unwind;
+
 use super::*;
-use crate::choices::{Edits, Keep};
+use crate::choices::{self, Edits, Keep};
+use crate::run_isolated;
 
 const THEME: Theme = Theme {
     name: "test",
@@ -55,4 +58,35 @@ fn the_smallest_choices_are_the_simplest_plan() {
     assert_eq!((plan.founders_count, plan.nodes_count), (3, 3));
     assert_eq!(plan.kinds, [Kind::Crash]);
     assert_eq!(plan.gusts.len(), 15);
+}
+
+/// No node reads its wall clock.
+const UNNOTICED: Theme = Theme {
+    name: "unnoticed",
+    founders: &[("three", 3)],
+    waiting_count_max: 0,
+    kinds: &[("wall clock jump", Kind::WallJump)],
+};
+
+#[test]
+fn a_storm_that_nobody_notices_has_tested_too_little() {
+    let told = catch_unwind(|| run_isolated(|| tell(1, UNNOTICED)));
+    let text = told.expect_err("clocks that nobody reads").downcast::<String>().unwrap();
+    assert!(text.starts_with(TOO_LITTLE) && text.contains("wall clock jump 0/"), "{text}");
+}
+
+#[test]
+fn a_storm_goes_on_until_somebody_notices() {
+    const KINDS: &[(&str, Kind)] = &[("wall clock jump", Kind::WallJump), ("crash", Kind::Crash)];
+    let jumps = |edits: Edits, gust| edits.with("unnoticed.gust.fault", gust, 1, 0);
+    let place = Kind::WallJump.place() as u64;
+    let edits = Edits::default().with("unnoticed.has", place, 1, 1);
+    let edits = (1..ENCORES_FROM).fold(edits, jumps);
+    let Report { coverage, .. } = run_isolated(|| {
+        choices::tell(Choices::new(1, edits, Keep::Nothing));
+        tell(1, Theme { kinds: KINDS, ..UNNOTICED })
+    });
+    let (jumps, crashes) = (coverage.of(Kind::WallJump), coverage.of(Kind::Crash));
+    assert!(jumps.struck > 10 && jumps.bit == 0, "{coverage:?}");
+    assert_eq!((crashes.struck, crashes.bit), (1, 1), "{coverage:?}");
 }

@@ -29,6 +29,9 @@ pub(super) struct MachineClock {
     drift_ppm: AtomicI64,
     /// 0 while the machine is stopped and its clocks do not show it, else 1.
     runs: AtomicU64,
+    /// How often its machine has read each of the two.
+    mono_reads_count: AtomicU64,
+    wall_reads_count: AtomicU64,
 }
 
 impl MachineClock {
@@ -41,6 +44,8 @@ impl MachineClock {
             wall_base_ns: AtomicU64::new(WALL_START_MS * NS_PER_MS),
             drift_ppm: AtomicI64::new(0),
             runs: AtomicU64::new(1),
+            mono_reads_count: AtomicU64::new(0),
+            wall_reads_count: AtomicU64::new(0),
         }
     }
 
@@ -110,6 +115,16 @@ impl MachineClock {
         self.runs.store(1, Relaxed);
     }
 
+    /// What both show, for a look that is not the machine's.
+    pub(super) fn shows(&self) -> (Now, UnixMs) {
+        (Now { ns: self.mono_ns() }, UnixMs(self.wall_ns() / NS_PER_MS))
+    }
+
+    /// How often the machine has read its monotonic clock, and its wall clock.
+    pub(super) fn reads_counts(&self) -> (u64, u64) {
+        (self.mono_reads_count.load(Relaxed), self.wall_reads_count.load(Relaxed))
+    }
+
     /// The machine was without power: its monotonic clock starts anew.
     pub(super) fn power_on(&self, start_ms: u64) {
         self.rebase();
@@ -119,10 +134,12 @@ impl MachineClock {
 
 impl Clock for MachineClock {
     fn now(&self) -> Now {
-        Now { ns: self.mono_ns() }
+        self.mono_reads_count.fetch_add(1, Relaxed);
+        self.shows().0
     }
 
     fn wall(&self) -> UnixMs {
-        UnixMs(self.wall_ns() / NS_PER_MS)
+        self.wall_reads_count.fetch_add(1, Relaxed);
+        self.shows().1
     }
 }

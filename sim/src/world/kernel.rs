@@ -93,6 +93,7 @@ impl Kernel {
             frozen: None,
             poll_cost_us: 0,
             rests_until_us: 0,
+            rests_count: 0,
             sends: Sends::new(&self.choices, index),
             usual: (0, disk.faults().latency_ms),
             arrived: Default::default(),
@@ -246,6 +247,7 @@ impl Kernel {
         let process = machine.process.as_mut().expect("only a process is ready");
         process.wake.is_ready.store(false, Relaxed);
         machine.rests_until_us = now_us + machine.poll_cost_us;
+        machine.rests_count += u64::from(machine.poll_cost_us > 0);
         self.watch.begin(index, now_us);
         {
             let _entered = Entered::new(index, machine.host);

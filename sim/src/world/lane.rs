@@ -10,6 +10,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -65,6 +66,7 @@ async fn delay(disk: &DiskState, lots: &Lots) {
         disk.faults();
     let mut latency_ms = lots.latency_ms.between(ms_min, ms_max);
     if lots.stalls.chance(share) {
+        disk.stalls_count.fetch_add(1, Relaxed);
         latency_ms += lots.stall_ms.between(stall_ms_max / 10, stall_ms_max);
     }
     if latency_ms > 0 {

@@ -20,6 +20,7 @@ use std::rc::Rc;
 use turmoil_net::{Packet, TcpSegment, Transport};
 
 use super::context;
+use super::felt::LinkCounts;
 use super::recording::Fate;
 use super::trace::Kind;
 use crate::choices::{Choices, Dice, number, pair};
@@ -100,6 +101,7 @@ pub(super) struct Link {
     pub(super) flap: Option<Flap>,
     pub(super) drops_datagrams: bool,
     lots: Rc<Lots>,
+    pub(super) counts: Rc<LinkCounts>,
 }
 
 impl Link {
@@ -119,9 +121,9 @@ impl Link {
             corrupt_byte: site("corrupt_byte"),
             corrupt_mask: site("corrupt_mask"),
         };
-        let (settings, usual) = Default::default();
+        let (settings, usual, counts) = Default::default();
         let (is_cut, flap, drops_datagrams) = Default::default();
-        Link { settings, usual, is_cut, flap, drops_datagrams, lots: Rc::new(lots) }
+        Link { settings, usual, is_cut, flap, drops_datagrams, lots: Rc::new(lots), counts }
     }
 
     /// Ends what keeps packets from passing; how it behaves while it is whole stays.
@@ -137,17 +139,23 @@ impl Link {
     /// How long the next packet is under way, if it goes the usual way.
     fn delay_us(&self) -> u64 {
         let usual_us = self.latency_us(&self.lots.delay);
-        match self.lots.is_slow.chance(self.settings.heavy_tail) {
+        let delay_us = match self.lots.is_slow.chance(self.settings.heavy_tail) {
             true => usual_us.saturating_mul(self.lots.slow_factor.between(10, 100)),
             false => usual_us,
-        }
+        };
+        let is_late = delay_us > self.usual.latency_us_max;
+        self.counts.note(|felt| felt.late_count += u64::from(is_late));
+        delay_us
     }
 
     /// How much longer a datagram takes, so that later ones overtake it.
     fn overtaken_us(&self) -> u64 {
         let longest_us = self.settings.latency_us_max;
         match self.lots.is_overtaken.chance(self.settings.reordering) {
-            true => self.lots.overtaken_us.between(longest_us, longest_us.saturating_mul(10)),
+            true => {
+                self.counts.note(|felt| felt.overtaken_count += 1);
+                self.lots.overtaken_us.between(longest_us, longest_us.saturating_mul(10))
+            }
             false => 0,
         }
     }
@@ -161,6 +169,7 @@ impl Link {
         if payload.is_empty() || !self.lots.is_corrupt.chance(self.settings.corruption) {
             return;
         }
+        self.counts.note(|felt| felt.corrupted_count += 1);
         let mut bytes = payload.to_vec();
         let at = self.lots.corrupt_byte.between(0, bytes.len() as u64 - 1) as usize;
         bytes[at] ^= self.lots.corrupt_mask.between(1, 255) as u8;
@@ -321,6 +330,7 @@ impl Links {
                 if must_wait {
                     self.flow(key).held.push_back(packet);
                 } else if is_lost {
+                    link.counts.note(|felt| felt.lost_count += 1);
                     self.hold(now_us, key, packet);
                 } else {
                     self.pass(now_us, &link, key, packet);
@@ -331,6 +341,7 @@ impl Links {
 
     fn send_datagram(&mut self, now_us: u64, link: &Link, mut packet: Packet) {
         if link.is_cut_at(now_us) || link.drops_datagrams || link.loses() {
+            link.counts.note(|felt| felt.lost_count += 1);
             self.keep((now_us, now_us), &packet, Fate::Lost);
             return;
         }

@@ -167,6 +167,7 @@ pub(super) struct Machine {
     /// Time in which it does nothing after each poll; 0 unless it is slow.
     pub(super) poll_cost_us: u64,
     pub(super) rests_until_us: u64,
+    pub(super) rests_count: u64,
     pub(super) sends: Sends,
     /// Without faults: the drift of its clocks in ppm, and the latency of its disk in ms.
     pub(super) usual: (i64, (u64, u64)),
@@ -192,6 +193,12 @@ impl Machine {
     fn wants_poll(&self) -> bool {
         self.frozen.is_none()
             && self.process.as_ref().is_some_and(|process| process.wake.is_ready.load(Relaxed))
+    }
+
+    /// Whether it would do something if it did not stand still.
+    pub(super) fn is_awaited(&self) -> bool {
+        let is_woken = |process: &Process| process.wake.is_ready.load(Relaxed);
+        self.process.as_ref().is_some_and(is_woken) || !self.arrived.is_empty()
     }
 
     pub(super) fn condition(&self) -> Condition {

@@ -17,6 +17,7 @@ mod clock;
 mod context;
 mod disk;
 mod faults;
+mod felt;
 mod isolated;
 mod kernel;
 mod lane;
@@ -35,6 +36,7 @@ mod watchdog;
 mod tests;
 
 pub use disk::Strike;
+pub use felt::{LinkFelt, MachineFelt};
 pub use isolated::{run_isolated, strike_everywhere};
 pub use link::LinkSettings;
 pub use machine::{Condition, Freeze};

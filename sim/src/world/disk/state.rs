@@ -74,6 +74,7 @@ pub(in super::super) struct DiskState {
     pub(super) boot: AtomicU64,
     pub(in super::super) operations_count: AtomicU64,
     pub(in super::super) syncs_count: AtomicU64,
+    pub(in super::super) stalls_count: AtomicU64,
     /// Files that processes of this machine hold open.
     pub(in super::super) handles_count: AtomicUsize,
     plan: Mutex<Option<Plan>>,
@@ -97,6 +98,7 @@ impl DiskState {
             boot: AtomicU64::new(0),
             operations_count: AtomicU64::new(0),
             syncs_count: AtomicU64::new(0),
+            stalls_count: AtomicU64::new(0),
             handles_count: AtomicUsize::new(0),
             plan: Mutex::default(),
             struck: Mutex::default(),
@@ -118,6 +120,11 @@ impl DiskState {
 
     pub(in super::super) fn change_faults(&self, change: impl FnOnce(&mut DiskFaults)) {
         change(&mut lock(&self.faults));
+    }
+
+    /// How many changes it has seen, and how many jobs stalled.
+    pub(in super::super) fn felt_counts(&self) -> (u64, u64) {
+        (self.operations_count.load(Relaxed), self.stalls_count.load(Relaxed))
     }
 
     pub(in super::super) fn is_sick(&self) -> bool {

@@ -2,7 +2,7 @@
 //!
 //! Read next: `../clock.rs`.
 
-use quorate_core::ports::{Clock, Now, UnixMs};
+use quorate_core::ports::{Now, UnixMs};
 
 use super::super::{MachineId, World};
 
@@ -37,11 +37,11 @@ impl World {
 
     /// What the machine's monotonic clock shows.
     pub fn clock_now(&self, id: MachineId) -> Now {
-        self.kernel.borrow().machines[id.0].clock.now()
+        self.kernel.borrow().machines[id.0].clock.shows().0
     }
 
     /// What the machine's wall clock shows.
     pub fn clock_wall(&self, id: MachineId) -> UnixMs {
-        self.kernel.borrow().machines[id.0].clock.wall()
+        self.kernel.borrow().machines[id.0].clock.shows().1
     }
 }

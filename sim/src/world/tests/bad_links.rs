@@ -2,7 +2,9 @@
 //!
 //! Read next: `link.rs`, `faults/links.rs`.
 
-use super::super::LinkSettings;
+use std::sync::{Arc, Mutex};
+
+use super::super::{LinkFelt, LinkSettings};
 use super::*;
 
 /// Machine 1 sends numbered datagrams to machine 2, one each 10 ms, for five seconds. Returns the
@@ -134,4 +136,32 @@ fn calm_goes_back_to_what_is_usual() {
     });
     // One is sent at the very instant at which calm begins.
     assert!((399..=400).contains(&heard.len()), "{}", heard.len());
+}
+
+/// What became of 400 datagrams on a link that behaves so from the first one on.
+fn felt(settings: LinkSettings) -> LinkFelt {
+    let felt = Arc::new(Mutex::new(LinkFelt::default()));
+    let kept = felt.clone();
+    five_hundred_datagrams(move |world| {
+        world.set_links(settings);
+        world.run_for(3_995);
+        let ids = world.machines();
+        assert_eq!(world.link_felt(ids[1], ids[0]), LinkFelt::default(), "nothing was sent there");
+        *kept.lock().unwrap() = world.link_felt(ids[0], ids[1]);
+    });
+    *felt.lock().unwrap()
+}
+
+#[test]
+fn what_a_link_does_to_packets_is_counted_and_what_it_would_have_done_is_not() {
+    let usual = LinkSettings::default();
+    assert_eq!(felt(usual), LinkFelt::default());
+    let lost = felt(LinkSettings { loss: 1.0, ..usual });
+    assert_eq!(lost, LinkFelt { lost_count: 400, ..LinkFelt::default() });
+    let late = felt(LinkSettings { latency_us_min: 5_000, latency_us_max: 9_000, ..usual });
+    assert_eq!(late, LinkFelt { late_count: 400, ..LinkFelt::default() });
+    let overtaken = felt(LinkSettings { reordering: 1.0, ..usual });
+    assert_eq!(overtaken, LinkFelt { overtaken_count: 400, ..LinkFelt::default() });
+    let corrupted = felt(LinkSettings { corruption: 1.0, ..usual });
+    assert_eq!(corrupted, LinkFelt { corrupted_count: 400, ..LinkFelt::default() });
 }
