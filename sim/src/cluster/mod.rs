@@ -16,6 +16,7 @@ mod diagram;
 mod ended;
 mod excused;
 mod faults;
+mod goes_on;
 mod machines;
 mod members;
 mod members_agree;
@@ -65,6 +66,7 @@ pub(crate) use diagram::keep_diagram;
 use excused::{Excused, see};
 use faults::Atlas;
 pub use faults::Rot;
+pub(crate) use goes_on::Happens;
 use machines::Looked;
 use node::Node;
 use noted::Request;
@@ -165,6 +167,7 @@ pub struct Cluster {
     members_agree: Rc<RefCell<MembersAgree>>,
     excused: Excused,
     coverage: Coverage,
+    goes_on: goes_on::GoesOn,
 }
 
 impl Cluster {
@@ -256,7 +259,9 @@ impl Cluster {
     fn drive(&mut self, end_ms: u64, is_true: &mut dyn FnMut(&[Seen], &World) -> bool) -> bool {
         loop {
             let now_ms = self.world.now_ms();
+            self.let_happen(now_ms);
             let next_ms = self.write_what_is_due(now_ms).unwrap_or(now_ms + SLICE_MS);
+            let next_ms = self.next_to_happen_ms().map_or(next_ms, |due_ms| due_ms.min(next_ms));
             let limit_ms = next_ms.clamp(now_ms + 1, now_ms + SLICE_MS).min(end_ms);
             let (nodes, checkers) = (&self.nodes, &mut self.checkers);
             let (history, tokens) = (&self.history, &mut self.tokens);

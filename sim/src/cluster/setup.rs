@@ -135,6 +135,7 @@ impl Setup {
             members_agree: Default::default(),
             excused: Default::default(),
             coverage: Default::default(),
+            goes_on: Default::default(),
             tokens: Default::default(),
         };
         if self.software.is_none() && !self.is_stopped {

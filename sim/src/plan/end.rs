@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 
+use super::calm::CALM_FROM;
 use super::storm::{Active, GRACE_MS, Holds, How, Storm};
 
 impl Storm<'_> {
@@ -14,7 +15,8 @@ impl Storm<'_> {
     pub(super) fn end(&mut self, mut active: Active) {
         let everywhere = (0..self.names.len()).collect();
         self.release(&mut active, &everywhere);
-        if self.bites(&active) {
+        // What strikes in the calm is no part of the storm, and makes none of a run without.
+        if active.gust.number < CALM_FROM && self.bites(&active) {
             self.cluster.note_faults(|coverage| coverage.bit(active.gust.kind));
         }
     }

@@ -14,6 +14,8 @@ use crate::world::{Freeze, LinkSettings, MachineId, World};
 /// Rates of two clocks differ by 1 percent at most: that is what the lease is made for.
 const DRIFT_PPM_MAX: u64 = 4_500;
 const HOUR_MS: u64 = 3_600_000;
+/// How long a process in a loop is down each time.
+const DOWN_MS: u64 = 10;
 /// Clients of an overload, for each time of the usual load.
 const CLIENTS_COUNT: u64 = 4;
 
@@ -35,10 +37,15 @@ impl Struck {
 impl Storm<'_> {
     /// A gust strikes, or passes by.
     pub(super) fn strike(&mut self, gust: Gust) {
-        let Some(Struck { targets, holds, lasts_ms, steps, noted }) = self.begin(&gust) else {
-            return;
-        };
-        self.cluster.note_faults(|coverage| coverage.struck(gust.kind));
+        if let Some(struck) = self.begin(&gust) {
+            self.cluster.note_faults(|coverage| coverage.struck(gust.kind));
+            self.begun(gust, struck);
+        }
+    }
+
+    /// It has begun, and is active from here on.
+    pub(super) fn begun(&mut self, gust: Gust, struck: Struck) {
+        let Struck { targets, holds, lasts_ms, steps, noted } = struck;
         let began_ms = self.now_ms();
         let mut steps: VecDeque<(u64, Step)> =
             steps.into_iter().map(|(after_ms, step)| (began_ms + after_ms, step)).collect();
@@ -97,7 +104,7 @@ impl Storm<'_> {
     }
 
     /// Whether no gust holds the process of a member that runs.
-    fn is_process_free(&self, at: usize) -> bool {
+    pub(super) fn is_process_free(&self, at: usize) -> bool {
         self.standings[at].is_member()
             && self.is_running(at)
             && !self.holds(at, Holds::is_of_process)
@@ -108,7 +115,7 @@ impl Storm<'_> {
     }
 
     /// The members from the gust's node on, in a circle.
-    fn circle(&self, gust: &Gust) -> Vec<usize> {
+    pub(super) fn circle(&self, gust: &Gust) -> Vec<usize> {
         let count = self.names.len();
         let places = (0..count).map(|after| (gust.node + after) % count);
         places.filter(|at| self.standings[*at].is_member()).collect()
@@ -163,14 +170,13 @@ impl Storm<'_> {
         })
     }
 
-    fn crash_loop(&self, gust: &Gust) -> Option<Struck> {
+    pub(super) fn crash_loop(&self, gust: &Gust) -> Option<Struck> {
         let at = gust.node;
-        let (rounds_count, up_ms) = (2 + gust.set % 4, gust.scaled(10, 300));
-        let rounds = (0..rounds_count).map(|round| round * (up_ms + 10));
-        let steps = rounds.flat_map(|ms| [(ms, Step::Crash(at)), (ms + 10, Step::Start(at))]);
+        let (rounds_count, round_ms) = (2 + gust.set % 4, loop_ms(gust));
+        let steps = (0..rounds_count).flat_map(|round| crash_and_start(round * round_ms, at));
         self.is_process_free(at).then(|| Struck {
             steps: steps.collect(),
-            ..Struck::of([at].into(), Holds::Process, rounds_count * (up_ms + 10))
+            ..Struck::of([at].into(), Holds::Process, rounds_count * round_ms)
         })
     }
 
@@ -322,10 +328,7 @@ impl Storm<'_> {
 
     /// Half of the members go down, each so long after the one before.
     fn outage(&self, gust: &Gust, gap_ms: u64) -> Option<Struck> {
-        let group = self.outage_group(gust)?;
-        let steps = (0..).zip(&group).map(|(nth, at)| (nth * gap_ms, down(gust, *at))).collect();
-        let lasts_ms = group.len() as u64 * gap_ms + gust.lasts_ms;
-        Some(Struck { steps, ..Struck::of(group, Holds::Process, lasts_ms) })
+        Some(outage_of(self.outage_group(gust)?, gust, gap_ms))
     }
 
     /// One half, then the other, which may be before the first has caught up.
@@ -353,6 +356,23 @@ impl Storm<'_> {
         (!all.is_empty())
             .then(|| Struck { steps, ..Struck::of(all, Holds::Process, gust.lasts_ms) })
     }
+}
+
+/// These go down, each so long after the one before.
+pub(super) fn outage_of(group: BTreeSet<usize>, gust: &Gust, gap_ms: u64) -> Struck {
+    let steps = (0..).zip(&group).map(|(nth, at)| (nth * gap_ms, down(gust, *at))).collect();
+    let lasts_ms = group.len() as u64 * gap_ms + gust.lasts_ms;
+    Struck { steps, ..Struck::of(group, Holds::Process, lasts_ms) }
+}
+
+/// From one crash of a loop to the next.
+pub(super) fn loop_ms(gust: &Gust) -> u64 {
+    gust.scaled(10, 300) + DOWN_MS
+}
+
+/// One round of a loop.
+pub(super) fn crash_and_start(at_ms: u64, at: usize) -> [(u64, Step); 2] {
+    [(at_ms, Step::Crash(at)), (at_ms + DOWN_MS, Step::Start(at))]
 }
 
 /// A gust that goes the second way takes the power, else the process.

@@ -90,3 +90,34 @@ fn a_storm_goes_on_until_somebody_notices() {
     assert!(jumps.struck > 10 && jumps.bit == 0, "{coverage:?}");
     assert_eq!((crashes.struck, crashes.bit), (1, 1), "{coverage:?}");
 }
+
+#[test]
+fn outside_the_core_processes_go_on_to_crash_while_it_serves() {
+    const KINDS: &[(&str, Kind)] =
+        &[("crash loop", Kind::CrashLoop), ("staggered outage", Kind::StaggeredOutage)];
+    const THEME: Theme = Theme {
+        name: "loops",
+        founders: &[("three", 3), ("five", 5)],
+        waiting_count_max: 0,
+        kinds: KINDS,
+    };
+    let happened = |seed| {
+        run_isolated(move || {
+            let plan = Plan::draw(&Choices::of(seed), THEME);
+            let (nodes_count, has_loops) =
+                (plan.nodes_count, plan.kinds.contains(&Kind::CrashLoop));
+            let mut cluster = Cluster::of(nodes_count as u8).seed(seed);
+            let mut storm = Storm::new(&mut cluster, plan);
+            storm.run_for_ms(500);
+            let happened_count = storm.core_serves();
+            cluster.check_invariants();
+            (nodes_count, has_loops, happened_count)
+        })
+    };
+    let told: Vec<(usize, bool, u64)> = (1..=8).map(happened).collect();
+    // The core was asked three times, with half a second in between: some rounds of each loop.
+    let goes_on = |(_, has_loops, count): &(usize, bool, u64)| !has_loops || *count >= 6;
+    assert!(told.iter().all(goes_on), "{told:?}");
+    assert!(told.iter().any(|(nodes_count, ..)| *nodes_count == 5), "{told:?}");
+    assert!(told.iter().any(|(_, has_loops, _)| *has_loops), "{told:?}");
+}
