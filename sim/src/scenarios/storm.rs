@@ -48,8 +48,9 @@ pub(super) fn a_storm_of_disks_passes(seed: u64) -> Report {
     plan::tell(seed, theme("storm_of_disks", KINDS))
 }
 
-/// Links are cut, one way or both, lose what they carry and are late. Whoever is on the wrong side
-/// stops acting in time, and a majority that is connected serves.
+/// Links are cut, one way or both, in turns, as a ring or but for a bridge; they lose, delay,
+/// reorder and corrupt what they carry. Whoever is on the wrong side stops acting in time, and a
+/// majority that is connected serves.
 pub(super) fn a_storm_of_links_passes(seed: u64) -> Report {
     const KINDS: &[(&str, Kind)] = &[
         ("partition", Kind::Partition),
@@ -59,6 +60,13 @@ pub(super) fn a_storm_of_links_passes(seed: u64) -> Report {
         ("link loss", Kind::LinkLoss),
         ("link delay", Kind::LinkDelay),
         ("crash", Kind::Crash),
+        ("one-way delay", Kind::OneWayDelay),
+        ("heavy tail", Kind::HeavyTail),
+        ("reordering", Kind::Reordering),
+        ("corruption", Kind::Corruption),
+        ("flapping", Kind::Flapping),
+        ("ring", Kind::Ring),
+        ("bridge", Kind::Bridge),
     ];
     plan::tell(seed, theme("storm_of_links", KINDS))
 }
