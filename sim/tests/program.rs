@@ -142,6 +142,9 @@ fn a_sweep_begins_at_the_seed_of_the_commit_and_tells_what_it_came_to() {
     let past = past::all().expect("it can be read");
     let past_count = past.iter().filter(|failure| failure.scenario == "growth").count();
     assert!(said.contains(&format!("growth: {} seeds, 0 failed", past_count + 1)), "{said}");
+    let again = "sweep growth --from 0x4b825dc642cb6eb9 --seeds 1";
+    let last = said.lines().last().expect("it says something");
+    assert_eq!(last, format!("again: cargo run --release -p quorate-sim -- {again}"));
 }
 
 /// What was found once is looked for first, each twice, as every sweep does.

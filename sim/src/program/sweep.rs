@@ -1,12 +1,14 @@
 //! `sweep`: the failures of the past, then many fresh seeds.
 //!
 //! Invariants
-//! - The seeds are `--from`, the one after it, and so on, of every scenario alike; with a limit in
-//!   time each scenario still gets one.
+//! - The seeds are `--from`, the one after it, and so on, of every scenario alike: a limit in time
+//!   ends a sweep between two seeds, not between two scenarios, and after one seed at least. So the
+//!   last line, `again: ...`, tells exactly the same runs.
 //! - A failing seed is told twice; of the others one in ten is.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -111,11 +113,12 @@ impl Sweep {
         let Chosen(scenarios) = &self.scenarios;
         let past_count = past.len() as u64;
         let (began, count) = (Instant::now(), scenarios.len() as u64);
-        let wall = self.length.minutes.map(|minutes| Duration::from_secs(minutes * 60));
+        let minutes = self.length.minutes.unwrap_or_default();
+        let time = Time::new(Duration::from_secs(minutes * 60));
         let goes_on = |number: u64| match (number.checked_sub(past_count), self.length.seeds) {
             (None, _) => true,
             (Some(fresh), Some(seeds)) => fresh / count < seeds,
-            (Some(fresh), None) => fresh < count || wall.is_some_and(|wall| began.elapsed() < wall),
+            (Some(fresh), None) => time.is_left(fresh / count),
         };
         let task = |number: u64| {
             let Some(fresh) = number.checked_sub(past_count) else {
@@ -139,7 +142,21 @@ impl Sweep {
             }
         });
         tally.print(began.elapsed());
+        println!("{}", self.again(from, self.length.seeds.unwrap_or_else(|| time.turns_count())));
         tally.is_good()
+    }
+
+    /// The line that tells the same runs.
+    fn again(&self, from: u64, seeds_count: u64) -> String {
+        let Chosen(scenarios) = &self.scenarios;
+        let name = match scenarios.as_slice() {
+            [one] => one.name,
+            _ => "all",
+        };
+        format!(
+            "again: cargo run --release -p quorate-sim -- sweep {name} --from {from:#x} --seeds \
+             {seeds_count}"
+        )
     }
 
     /// Prints one failure and leaves its choice file. Of failures of one kind the first is made
@@ -158,6 +175,32 @@ impl Sweep {
         leave(&file, &self.out);
         let stem = stem(Path::new(&file.name()));
         self.shrinking.shrink(scenario, &file, (&self.out, &stem), false);
+    }
+}
+
+/// A limit in time. A seed that was begun in time is told by every scenario.
+struct Time {
+    began: Instant,
+    wall: Duration,
+    turns_count: Mutex<u64>,
+}
+
+impl Time {
+    fn new(wall: Duration) -> Time {
+        Time { began: Instant::now(), wall, turns_count: Mutex::new(1) }
+    }
+
+    /// Whether the seed with this number, from 0, is told. Threads ask in any order.
+    fn is_left(&self, turn: u64) -> bool {
+        let mut turns_count = self.turns_count.lock().expect("nothing panics while it holds this");
+        if self.began.elapsed() < self.wall {
+            *turns_count = (*turns_count).max(turn + 1);
+        }
+        turn < *turns_count
+    }
+
+    fn turns_count(&self) -> u64 {
+        *self.turns_count.lock().expect("nothing panics while it holds this")
     }
 }
 
@@ -226,15 +269,18 @@ mod tests {
     }
 
     fn sweep(dir: &Path, (seeds, from): (u64, u64), no_shrink: bool) -> bool {
-        let sweep = Sweep {
+        of(dir, (seeds, from), no_shrink).sweep(from, &[])
+    }
+
+    fn of(dir: &Path, (seeds, from): (u64, u64), no_shrink: bool) -> Sweep {
+        Sweep {
             scenarios: Chosen(vec![Scenario { name: "odd", tell: odd }]),
             length: Length { seeds: Some(seeds), minutes: None },
             jobs: Some(2),
             from: Some(from),
             out: dir.to_owned(),
             shrinking: Shrinking::of(no_shrink, 60),
-        };
-        sweep.sweep(from, &[])
+        }
     }
 
     fn names(dir: &Path) -> Vec<String> {
@@ -262,6 +308,23 @@ mod tests {
         assert_eq!(small.failure.as_deref(), Some("an odd one"));
         let passing: Vec<u64> = small.edits.iter().map(|edit| edit.instance).collect();
         assert_eq!(passing, [1, 3, 4, 5]);
+    }
+
+    #[test]
+    fn a_limit_in_time_ends_a_sweep_between_two_seeds_and_its_last_line_tells_them_again() {
+        let over = Time::new(Duration::ZERO);
+        assert_eq!([0, 1, 2].map(|turn| over.is_left(turn)), [true, false, false]);
+        assert_eq!(over.turns_count(), 1);
+        let mut time = Time::new(Duration::from_secs(3_600));
+        // The thread that has taken a later one asks first.
+        assert_eq!([3, 2].map(|turn| time.is_left(turn)), [true, true]);
+        time.wall = Duration::ZERO;
+        assert_eq!([3, 1, 4].map(|turn| time.is_left(turn)), [true, true, false]);
+        assert_eq!(time.turns_count(), 4);
+
+        let line = of(Path::new("."), (2, 0x10), true).again(0x10, time.turns_count());
+        let words = "cargo run --release -p quorate-sim -- sweep odd --from 0x10 --seeds 4";
+        assert_eq!(line, format!("again: {words}"));
     }
 
     #[test]
