@@ -133,6 +133,60 @@ fn nodes_with_other_commands_or_answers_at_one_index_are_seen() {
     assert!(told(&[(3, b"a")], 9).is_some(), "another answer");
 }
 
+/// Never says anything about its state, which `apply` makes so much larger; the second command
+/// leaves another byte there on a node that is wrong.
+struct Silent {
+    state: Vec<u8>,
+    grows_bytes: usize,
+    is_wrong: bool,
+}
+
+impl StateMachine for Silent {
+    fn apply(&mut self, index: LogIndex, _command: &[u8]) -> bytes::Bytes {
+        let byte = u8::from(self.is_wrong && index == LogIndex(2));
+        self.state.extend(std::iter::repeat_n(byte, self.grows_bytes));
+        bytes::Bytes::new()
+    }
+
+    fn query(&self, _query: &[u8]) -> bytes::Bytes {
+        bytes::Bytes::new()
+    }
+
+    fn snapshot(&self) -> SnapshotJob {
+        let state = self.state.clone();
+        Box::new(move || state.into())
+    }
+
+    fn restore(&mut self, snapshot: &[u8]) -> Result<(), quorate_core::codec::CodecError> {
+        self.state = snapshot.to_vec();
+        Ok(())
+    }
+}
+
+#[test]
+fn a_state_that_differs_without_a_word_is_seen_at_once_and_a_large_one_a_few_commands_later() {
+    let seen_after = |grows_bytes: usize| {
+        let history = History::default();
+        let mut nodes: Vec<Recorded> = [false, true]
+            .into_iter()
+            .enumerate()
+            .map(|(at, is_wrong)| {
+                let machine = Silent { state: Vec::new(), grows_bytes, is_wrong };
+                Recorded::new(Box::new(machine), at, history.clone())
+            })
+            .collect();
+        let is_seen = |index: &u64| {
+            nodes.iter_mut().for_each(|node| drop(node.apply(LogIndex(*index), b"a")));
+            history.violation().is_some()
+        };
+        (1..=100).find(is_seen)
+    };
+    assert_eq!(seen_after(1), Some(2));
+    assert_eq!(seen_after(500), Some(2));
+    // After the first command the state has five times the bytes for which it is looked at.
+    assert_eq!(seen_after(5 * 1_024), Some(1 + 1 + 5));
+}
+
 #[test]
 fn a_node_that_starts_from_a_snapshot_goes_on_where_it_was_taken() {
     let history = History::default();
