@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 
 use crate::ids::NodeId;
+use crate::observe;
 use crate::ports::Now;
 
 /// Inputs kept of each actor. More would push the panic itself off the screen.
@@ -137,6 +138,7 @@ pub(crate) fn note(actor: ActorName, node: NodeId, now: Now, brief: Brief) -> Ru
         let mut rings = rings.get_or_init(new_rings).lock().unwrap_or_else(PoisonError::into_inner);
         rings.push(actor, Noted { node, at: now, brief });
     });
+    observe::handles(actor, node, now);
     let running = Running { before: RUNNING.replace(Some(actor)) };
     if TO_PANIC.load(Ordering::Relaxed) == actor as u8 + 1 {
         panic!("a test told {actor} to panic at its next input");

@@ -24,10 +24,12 @@ pub use marks::{MARKS, Mark, Marks};
 #[cfg(feature = "observed")]
 pub(crate) use sink::is_observed;
 #[cfg(feature = "observed")]
-pub use sink::{begin, depths, marks, take_told};
+pub use sink::{begin, depths, marks, most_inputs, take_told};
 
 use crate::ids::{FencingToken, LogIndex, NodeId, Term};
+use crate::last_inputs::ActorName;
 use crate::membership::Liveness;
+use crate::ports::Now;
 
 /// How many things waited in a place at most, of all nodes of a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +40,20 @@ pub struct Depth {
     pub count: u64,
     /// How many may wait.
     pub count_max: u64,
+}
+
+/// How many inputs one actor of a node has handled at one reading of its clock, at most.
+///
+/// That is a bound of the depth of its mailbox, which actix tells nobody: an actor handles all that
+/// waits in one turn, and in the simulator a clock stands still during a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MostInputs {
+    /// Which actor.
+    pub actor: ActorName,
+    /// Of which node.
+    pub node: NodeId,
+    /// How many.
+    pub count: u64,
 }
 
 /// Where the record of an entry stands on a disk.
@@ -218,6 +234,15 @@ pub(crate) fn depth(place: &'static str, count: impl FnOnce() -> u64, count_max:
     sink::depth(Depth { place, count: count(), count_max });
     #[cfg(not(feature = "observed"))]
     let _ = (place, count, count_max);
+}
+
+/// An actor is about to handle an input.
+#[inline(always)]
+pub(crate) fn handles(actor: ActorName, node: NodeId, now: Now) {
+    #[cfg(feature = "observed")]
+    sink::handles(actor, node, now);
+    #[cfg(not(feature = "observed"))]
+    let _ = (actor, node, now);
 }
 
 #[cfg(feature = "planted-bugs")]

@@ -4,15 +4,27 @@
 //! - Without an observer nothing gathers: a thread that nobody looks at keeps nothing.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 
 use super::marks::Marks;
-use super::{Depth, MARKS, Told};
+use super::{Depth, MARKS, MostInputs, Told};
+use crate::ids::NodeId;
+use crate::last_inputs::ActorName;
+use crate::ports::Now;
 
 thread_local! {
     static IS_OBSERVED: Cell<bool> = const { Cell::new(false) };
     static MET: Cell<Marks> = const { Cell::new(Marks::NONE) };
     static DEPTHS: RefCell<Vec<Depth>> = const { RefCell::new(Vec::new()) };
+    static TURNS: RefCell<BTreeMap<(NodeId, u8), Turn>> = const { RefCell::new(BTreeMap::new()) };
     static TOLD: RefCell<Vec<Told>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Inputs that an actor handles at one reading of its clock.
+struct Turn {
+    now: Now,
+    count: u64,
+    most: MostInputs,
 }
 
 /// This thread is observed from here on; what was seen of it before is forgotten.
@@ -21,6 +33,7 @@ pub fn begin() {
     MET.set(Marks::NONE);
     TOLD.take();
     DEPTHS.take();
+    TURNS.take();
 }
 
 /// The places that were reached on this thread so far.
@@ -36,6 +49,24 @@ pub fn take_told() -> Vec<Told> {
 /// The greatest depth of each place on this thread so far.
 pub fn depths() -> Vec<Depth> {
     DEPTHS.with_borrow(Vec::clone)
+}
+
+/// The most inputs of each actor of each node on this thread so far.
+pub fn most_inputs() -> Vec<MostInputs> {
+    TURNS.with_borrow(|all| all.values().map(|turn| turn.most).collect())
+}
+
+pub(super) fn handles(actor: ActorName, node: NodeId, now: Now) {
+    if !is_observed() {
+        return;
+    }
+    TURNS.with_borrow_mut(|all| {
+        let most = MostInputs { actor, node, count: 0 };
+        let turn = all.entry((node, actor as u8)).or_insert(Turn { now, count: 0, most });
+        turn.count = if turn.now == now { turn.count + 1 } else { 1 };
+        turn.now = now;
+        turn.most.count = turn.most.count.max(turn.count);
+    });
 }
 
 pub(super) fn depth(depth: Depth) {
