@@ -20,9 +20,3 @@ fn each_bug_has_a_name_of_its_own_and_a_scenario_that_exists() {
         assert_eq!(by_name(bug.name).map(|found| found.what), Some(bug.what));
     }
 }
-
-#[cfg(not(feature = "planted-bugs"))]
-#[test]
-fn no_bug_can_be_ordered_in_an_ordinary_build() {
-    assert!(BUGS.iter().all(|bug| !quorate_core::observe::planted(bug.name)));
-}
