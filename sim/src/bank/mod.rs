@@ -9,12 +9,13 @@
 //! - Every bug of the code is in the bank, and every one of the bank in the code: the tidy test.
 //! - A bug that is not found within its number of seeds is a red bank; so is a canary that lives.
 //!
-//! Read next: [`BUGS`], `canary.rs`, `hunt.rs`.
+//! Read next: [`BUGS`], `canary.rs` with `lies.rs`, `hunt.rs`.
 
 mod bugs;
 pub mod canary;
 #[cfg(feature = "planted-bugs")]
 mod hunt;
+mod lies;
 
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ mod tests;
 pub use bugs::BUGS;
 #[cfg(feature = "planted-bugs")]
 pub use hunt::{Found, hunt};
+pub use lies::{LIES, Lie};
 
 /// A bug that can be ordered, and how it must be found.
 #[derive(Clone, Copy, Debug)]

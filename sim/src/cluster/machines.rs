@@ -9,6 +9,7 @@ use quorate_core::replication::{LogId, entry_at, file_at};
 use super::address;
 use super::faults::Atlas;
 use super::node::Node;
+use super::pretence::Pretended;
 use crate::checkers::{Held, Machines, Seen};
 use crate::world::World;
 
@@ -17,6 +18,7 @@ pub(super) struct Looked<'a> {
     pub(super) nodes: &'a [Node],
     pub(super) world: &'a World,
     pub(super) atlas: &'a Atlas,
+    pub(super) pretended: &'a Pretended,
 }
 
 impl Looked<'_> {
@@ -54,6 +56,6 @@ impl Machines for Looked<'_> {
             handles_count: self.world.handles_count(node.machine),
             sockets_count: self.world.sockets_count(node.machine),
         };
-        self.nodes.iter().map(held).collect()
+        self.nodes.iter().map(held).chain(self.pretended.held()).collect()
     }
 }

@@ -53,7 +53,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use quorate_core::ids::{FencingToken, LogIndex, RequestId};
-use quorate_core::observe::{self, Marks};
+use quorate_core::observe::Marks;
 
 use crate::checkers::{Checker, History, Ledger, MarginWatch, Margins, MembersAgree, Seen};
 use crate::choices::{Choices, Dice};
@@ -71,6 +71,7 @@ use machines::Looked;
 use node::Node;
 use noted::Request;
 pub(crate) use noted::keep_history;
+use pretence::Pretended;
 use workload::Writers;
 
 /// How many of the last events a failure shows.
@@ -168,6 +169,7 @@ pub struct Cluster {
     excused: Excused,
     coverage: Coverage,
     goes_on: goes_on::GoesOn,
+    pretended: Pretended,
 }
 
 impl Cluster {
@@ -268,16 +270,18 @@ impl Cluster {
             let (diagram, always) = (&mut self.diagram, &mut self.always);
             let (margins, members) = (&mut self.margins, &self.members_agree);
             let (excused, atlas) = (&self.excused, &self.atlas);
+            let pretended = &self.pretended;
             let (mut wrong, mut is_one_ending) = (None, false);
             let met = self.world.run_until_true(limit_ms.saturating_sub(now_ms), |world| {
-                let seen = see(nodes, world, excused, tokens);
+                let mut seen = see(nodes, world, excused, tokens);
+                pretended.falsify(&mut seen);
                 if let Some(diagram) = diagram {
                     diagram.look(nodes, &seen, world);
                 }
                 margins.look(&seen, world.now_us());
                 tokens.extend(seen.iter().filter(|n| n.may_act).filter_map(|n| n.leadership.token));
-                wrong = look(&seen, &Looked { nodes, world, atlas }, (checkers, members), history)
-                    .err();
+                let looked = Looked { nodes, world, atlas, pretended };
+                wrong = look(&seen, &looked, (checkers, members), history).err();
                 let mut demanded = always.iter_mut().map(|holds| holds(world));
                 wrong = wrong.take().or_else(|| demanded.find_map(Result::err));
                 is_one_ending = nodes.iter().any(|node| node.is_ending(world));
@@ -362,7 +366,7 @@ fn look(
             return Err(format!("{} ended by itself: {reason}", node.name));
         }
     }
-    for told in observe::take_told() {
+    for told in looked.pretended.told() {
         members.borrow_mut().hear(&told);
         checkers.iter_mut().try_for_each(|checker| checker.hear(&told))?;
     }

@@ -136,6 +136,7 @@ impl Setup {
             excused: Default::default(),
             coverage: Default::default(),
             goes_on: Default::default(),
+            pretended: Default::default(),
             tokens: Default::default(),
         };
         if self.software.is_none() && !self.is_stopped {
