@@ -213,6 +213,26 @@ fn transactions_happen_as_a_whole_or_not_at_all() {
     tell("hunt_transactions");
 }
 
+#[test]
+fn bad_settings_are_refused_and_start_nothing() {
+    tell("hunt_bad_settings");
+}
+
+#[test]
+fn who_was_called_down_is_seen_alive_again() {
+    tell("hunt_called_down");
+}
+
+#[test]
+fn the_same_seed_is_told_two_times() {
+    tell("hunt_chance");
+}
+
+#[test]
+fn a_store_of_an_older_build_is_served() {
+    tell("hunt_old_store");
+}
+
 /// With the test of each scenario, which looks whether it meets what it declares: no telling place
 /// of the nodes' code goes untried.
 #[test]

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::{CodecError, Fields};
 use crate::ids::RequestId;
+use crate::observe::planted;
 
 /// The layout written by this build.
 pub const ENTRY_VERSION: u8 = 1;
@@ -71,7 +72,11 @@ impl Entry {
     pub fn to_bytes(&self) -> Bytes {
         let mut bytes = Vec::with_capacity(HEAD_SIZE_BYTES + self.payload.len());
         bytes.extend([ENTRY_VERSION, self.kind.to_byte()]);
-        bytes.extend(self.request_id.0.to_be_bytes());
+        if planted("layout_changed_quietly") {
+            bytes.extend(self.request_id.0.to_le_bytes());
+        } else {
+            bytes.extend(self.request_id.0.to_be_bytes());
+        }
         bytes.extend(self.checksum().to_be_bytes());
         bytes.extend(&self.payload);
         Bytes::from(bytes)
@@ -86,7 +91,10 @@ impl Entry {
             return Err(CodecError::Malformed { what: "log entry", detail });
         }
         let kind = EntryKind::from_byte(fields.u8()?)?;
-        let request_id = RequestId(fields.u128()?);
+        let mut request_id = RequestId(fields.u128()?);
+        if planted("layout_changed_quietly") {
+            request_id = RequestId(request_id.0.swap_bytes());
+        }
         let expected = fields.u32()?;
         let entry = Entry { kind, request_id, payload: bytes.slice(HEAD_SIZE_BYTES..) };
         let found = entry.checksum();

@@ -1,5 +1,6 @@
 //! The shell around [`Heartbeat`]: clock, timer, link and reports. It decides nothing.
 
+use std::hash::BuildHasher;
 use std::time::Duration;
 
 use actix::prelude::*;
@@ -11,6 +12,7 @@ use crate::config::ClusterSettings;
 use crate::ids::NodeId;
 use crate::last_inputs::{self, ActorName};
 use crate::link::{Link, Received};
+use crate::observe::planted;
 use crate::ports::Env;
 
 /// Frames that may wait; more than a few per peer are late anyway.
@@ -66,6 +68,11 @@ impl HeartbeatActor {
         let _running = last_inputs::note(ActorName::Heartbeat, self.node, now, input.brief());
         let mut effects = Vec::new();
         self.state.step(now, input, &mut effects);
+        if planted("effects_in_any_order") {
+            // As a hash table gives them out: its keys are drawn anew each time.
+            let drawn = std::hash::RandomState::new();
+            effects.sort_by_cached_key(|effect| drawn.hash_one(format!("{effect:?}")));
+        }
         for effect in effects {
             self.perform(effect, ctx);
         }

@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use super::Liveness;
 use crate::ids::NodeId;
 use crate::link::LINK_PAYLOAD_SIZE_BYTES_MAX;
+use crate::observe::planted;
 use crate::ports::Now;
 
 /// How fast a member that fell silent is found, and how sure that is. LAN numbers: a dead member
@@ -70,6 +71,9 @@ impl foca::Identity for Speaker {
     type Addr = NodeId;
 
     fn renew(&self) -> Option<Speaker> {
+        if planted("called_down_for_good") {
+            return None;
+        }
         Some(Speaker { renewal: self.renewal.checked_add(1)?, ..self.clone() })
     }
 

@@ -2,7 +2,7 @@
 
 use quorate_core::observe::plant;
 
-use super::Bug;
+use super::{Bug, Finder};
 use crate::scenarios;
 
 /// How a bug was found.
@@ -19,10 +19,16 @@ pub struct Found {
 /// Runs the bug's scenario with seed after seed. The error says why the bug does not count as
 /// found.
 pub fn hunt(bug: Bug) -> Result<Found, String> {
-    let scenario = scenarios::by_name(bug.scenario)
-        .ok_or_else(|| format!("there is no scenario {}", bug.scenario))?;
+    let (name, seeds_count_max) = match bug.found_by {
+        Finder::Scenario { name, seeds_count_max } => (name, seeds_count_max),
+        Finder::Test { suite, name } => {
+            return Err(format!("{name} in tests/tests/{suite}.rs finds it, and no scenario"));
+        }
+    };
+    let scenario =
+        scenarios::by_name(name).ok_or_else(|| format!("there is no scenario {name}"))?;
     let (mut otherwise_count, mut otherwise) = (0, String::new());
-    for seed in 1..=bug.seeds_count_max {
+    for seed in 1..=seeds_count_max {
         plant(Some(bug.name));
         let told = scenario.run(seed);
         plant(None);
@@ -38,7 +44,7 @@ pub fn hunt(bug: Bug) -> Result<Found, String> {
             Err(text) => Err(format!("seed {seed} fails without the bug as well: {text}")),
         };
     }
-    let count = bug.seeds_count_max;
+    let count = seeds_count_max;
     Err(match otherwise_count {
         0 => format!("all of {count} seeds pass"),
         _ => format!("{otherwise_count} of {count} seeds fail, the last with: {otherwise}"),

@@ -3,7 +3,7 @@
 //! Each bug is one `if` in production code, at the place where the right code stands; it is asleep
 //! unless its name is ordered, and not there at all without the feature `planted-bugs`. A bug is
 //! found if a scenario fails for the reason that the bank names, while the same seed without the
-//! bug passes.
+//! bug passes. What only real processes can show is found by a test in the same way.
 //!
 //! Invariants
 //! - Every bug of the code is in the bank, and every one of the bank in the code: the tidy test.
@@ -34,12 +34,29 @@ pub struct Bug {
     pub what: &'static str,
     /// The numbers of the promises of README that it breaks.
     pub promises: &'static [u32],
-    /// The scenario that must find it.
-    pub scenario: &'static str,
-    /// Part of what the failure says: a run that fails for another reason has not found it.
+    /// What must find it.
+    pub found_by: Finder,
+    /// Part of what the failure says: one that fails for another reason has not found it.
     pub says: &'static str,
-    /// Within so many seeds, from 1.
-    pub seeds_count_max: u64,
+}
+
+/// What turns red.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finder {
+    /// A scenario, which the hunt runs.
+    Scenario {
+        /// As in `quorate-sim run NAME`.
+        name: &'static str,
+        /// Within so many seeds, from 1.
+        seeds_count_max: u64,
+    },
+    /// A test of real processes, which `tests/run` runs against a daemon that has the bug.
+    Test {
+        /// Its file in `tests/tests`.
+        suite: &'static str,
+        /// Its name.
+        name: &'static str,
+    },
 }
 
 /// The bug of that name.

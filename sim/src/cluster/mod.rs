@@ -24,6 +24,7 @@ mod node;
 mod noted;
 mod objects;
 mod pretence;
+mod refused;
 mod repeats;
 mod second;
 mod setup;

@@ -33,7 +33,12 @@ pub(super) struct Node {
     /// Why it did, until its next start.
     ended: RefCell<Option<String>>,
     left: Rc<RefCell<Left>>,
+    /// Makes other settings of its own, at each boot from here on.
+    spoils: Rc<Cell<Option<Spoil>>>,
 }
+
+/// Makes other settings of those of a node.
+pub(super) type Spoil = fn(&mut Settings);
 
 /// What a node is made of at each boot.
 pub(super) struct Made {
@@ -47,12 +52,17 @@ impl Node {
     pub(super) fn declare(world: &World, at: usize, made: Made) -> Node {
         let (_, member) = made.settings.this_member().expect("the setup lists every node");
         let (name, address) = (member.name.clone(), member.address);
-        let left = Rc::<RefCell<Left>>::default();
-        let (made, leaves) = (Rc::new(made), left.clone());
+        let (left, spoils) = (Rc::<RefCell<Left>>::default(), Rc::<Cell<Option<Spoil>>>::default());
+        let (made, leaves, spoiled) = (Rc::new(made), left.clone(), spoils.clone());
         let machine = world.machine(&name, address, move |env| {
-            Box::pin(boot(env, at, made.clone(), leaves.clone()))
+            let mut settings = made.settings.clone();
+            if let Some(spoil) = spoiled.get() {
+                spoil(&mut settings);
+            }
+            Box::pin(boot(env, at, settings, made.clone(), leaves.clone()))
         });
-        Node { name, machine, may_end: Cell::new(false), ended: RefCell::default(), left }
+        let (may_end, ended) = (Cell::new(false), RefCell::default());
+        Node { name, machine, may_end, ended, left, spoils }
     }
 
     /// Declares a machine with other software.
@@ -70,7 +80,13 @@ impl Node {
                 leaves.borrow_mut().software = Some(handle);
             })
         });
-        Node { name, machine, may_end: Cell::new(false), ended: RefCell::default(), left }
+        let (may_end, ended, spoils) = Default::default();
+        Node { name, machine, may_end, ended, left, spoils }
+    }
+
+    /// From its next boot on it has other settings, or its own again.
+    pub(super) fn set_spoils(&self, spoils: Option<Spoil>) {
+        self.spoils.set(spoils);
     }
 
     pub(super) fn software_handle(&self) -> Option<Rc<dyn Any>> {
@@ -142,9 +158,9 @@ impl Node {
 }
 
 /// The process of one boot. A node that ends by itself is noted; its program would end with it.
-async fn boot(env: Env, at: usize, made: Rc<Made>, leaves: Rc<RefCell<Left>>) {
+async fn boot(env: Env, at: usize, settings: Settings, made: Rc<Made>, leaves: Rc<RefCell<Left>>) {
     let machine = Box::new(Recorded::new((made.machines)(), at, made.history.clone()));
-    let handle = match node::start(env, made.settings.clone(), machine).await {
+    let handle = match node::start(env, settings, machine).await {
         Ok(handle) => handle,
         Err(error) => {
             leaves.borrow_mut().failed = Some(error.to_string());

@@ -9,8 +9,8 @@ use quorate_core::error::WriteError;
 use quorate_core::history::Outcome;
 use quorate_core::replication::{Answer, Proposed};
 
-use super::Cluster;
 use super::books::Known;
+use super::{Acked, Cluster};
 use crate::checkers;
 
 thread_local! {
@@ -46,6 +46,14 @@ impl Cluster {
             Some(Err(WriteError::OutcomeUnknown { .. })) | None => self.ledger.unknown(&asked),
             Some(Err(_)) => self.ledger.refused(&asked),
         }
+    }
+
+    /// A write that was acknowledged before this run began, at this index of the log.
+    pub(crate) fn remember(&mut self, name: &str, value: &str, index: u64) -> Acked {
+        let (name, value) = (name.to_owned(), value.to_owned());
+        let request = Request { name, value, start_ms: 0, at: 0 };
+        self.ledger.acknowledged(&asked(&request, 0, "n1"), index);
+        Acked { value: request.value }
     }
 
     /// The put of a client in a workload is over.

@@ -5,6 +5,7 @@
 //! Source: Groce et al. 2012.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use quorate_core::StateMachine;
@@ -32,6 +33,7 @@ pub struct Setup {
     has_api: bool,
     is_stopped: bool,
     software: Option<software::Boot>,
+    disk: Vec<(PathBuf, Vec<u8>)>,
 }
 
 impl Setup {
@@ -46,6 +48,7 @@ impl Setup {
             has_api: true,
             is_stopped: false,
             software: None,
+            disk: Vec::new(),
         }
     }
 
@@ -60,6 +63,13 @@ impl Setup {
     #[must_use]
     pub fn machine<M: StateMachine>(mut self, make: impl Fn() -> M + 'static) -> Setup {
         self.machines = Rc::new(move || Box::new(make()));
+        self
+    }
+
+    /// Files that lie on the disk of `n1` before its first start.
+    #[must_use]
+    pub fn disk(mut self, files: Vec<(PathBuf, Vec<u8>)>) -> Setup {
+        self.disk = files;
         self
     }
 
@@ -114,6 +124,10 @@ impl Setup {
             None => make_weather(&world, &nodes, &choices),
         }
         world.remember_usual();
+        for (path, bytes) in &self.disk {
+            let written = world.disk(nodes[0].machine).replace(path, bytes);
+            written.expect("an outside look meets no fault");
+        }
         for node in nodes.iter().filter(|_| !self.is_stopped) {
             node.start(&world);
         }

@@ -6,7 +6,7 @@
 //! Read next: `core/src/observe/marks.rs` for what each of them means.
 
 /// By scenario.
-const REQUIRED: [(&str, &[&str]); 18] = [
+const REQUIRED: [(&str, &[&str]); 19] = [
     ("leader_crash", &["heartbeat.peer_silent", "vote.granted_after_restart", "write.forwarded"]),
     ("half_partition", &["leader.lease_ran_out", "read.index_from_leader"]),
     ("growth", &["heartbeat.pause_noticed", "leader.fenced_by_pause"]),
@@ -18,6 +18,7 @@ const REQUIRED: [(&str, &[&str]); 18] = [
     ("hunt_joint", &["membership.joint_change_finished"]),
     ("hunt_lease", &["leader.old_lease_waited_out", "log.truncated"]),
     ("hunt_left_behind", &["log.compacted", "log.read_from_disk", "snapshot.installed"]),
+    ("hunt_old_store", &["snapshot.restored_at_start"]),
     ("hunt_poor_links", &["heartbeat.peer_lossy"]),
     ("hunt_reads", &["leader.lease_ran_out", "read.not_confirmed"]),
     ("hunt_repeats", &["request.repeated", "snapshot.restored_at_start"]),

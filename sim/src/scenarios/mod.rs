@@ -8,6 +8,9 @@
 mod growth;
 mod half_outage;
 mod half_partition;
+mod hunt_bad_settings;
+mod hunt_called_down;
+mod hunt_chance;
 mod hunt_dark_leader;
 mod hunt_failed_sync;
 mod hunt_founding;
@@ -16,6 +19,7 @@ mod hunt_joint;
 mod hunt_lease;
 mod hunt_left_behind;
 mod hunt_long_dark;
+mod hunt_old_store;
 mod hunt_poor_links;
 mod hunt_reads;
 mod hunt_repeats;
@@ -28,6 +32,7 @@ mod hunt_transactions;
 mod leader_crash;
 mod marks;
 mod members_change;
+mod old_store;
 mod power_cut_in_commit;
 mod soak;
 mod storm;
@@ -61,7 +66,7 @@ pub struct Kept {
 }
 
 /// Every scenario.
-pub const ALL: [Scenario; 29] = [
+pub const ALL: [Scenario; 33] = [
     Scenario { name: "leader_crash", tell: leader_crash::the_leader_crashes_and_comes_back },
     Scenario { name: "half_partition", tell: half_partition::half_of_the_cluster_is_cut_off },
     Scenario { name: "half_outage", tell: half_outage::half_of_the_cluster_goes_down },
@@ -77,6 +82,15 @@ pub const ALL: [Scenario; 29] = [
     Scenario { name: "storm_of_links", tell: storm::a_storm_of_links_passes },
     Scenario { name: "storm_of_clocks", tell: storm::a_storm_of_clocks_passes },
     Scenario { name: "change_in_a_storm", tell: storm::the_members_change_in_a_storm },
+    Scenario {
+        name: "hunt_bad_settings",
+        tell: hunt_bad_settings::bad_settings_are_refused_and_start_nothing,
+    },
+    Scenario {
+        name: "hunt_called_down",
+        tell: hunt_called_down::who_was_called_down_is_seen_alive_again,
+    },
+    Scenario { name: "hunt_chance", tell: hunt_chance::the_same_seed_is_told_two_times },
     Scenario {
         name: "hunt_dark_leader",
         tell: hunt_dark_leader::the_leaders_machine_goes_dark_while_replicas_wait_for_it,
@@ -119,6 +133,7 @@ pub const ALL: [Scenario; 29] = [
         name: "hunt_long_dark",
         tell: hunt_long_dark::a_log_does_not_grow_for_a_member_that_is_away,
     },
+    Scenario { name: "hunt_old_store", tell: hunt_old_store::a_store_of_an_older_build_is_served },
     Scenario {
         name: "hunt_slow_disks",
         tell: hunt_slow_disks::disks_are_slow_when_leadership_changes,
@@ -128,6 +143,11 @@ pub const ALL: [Scenario; 29] = [
         tell: hunt_strangers::a_leader_is_alone_for_long_and_strangers_talk,
     },
 ];
+
+/// Tells a story on a thread of its own, with the choices of the run that this thread tells.
+fn retell(scenario: Scenario, seed: u64) -> Result<Report, String> {
+    scenario.run_with(&Choices::of(seed).again(), None)
+}
 
 /// The scenario of that name.
 pub fn by_name(name: &str) -> Option<Scenario> {
