@@ -84,6 +84,10 @@ pub struct NodesArguments {
 
 /// Parses the process's arguments and does what they say. Wrong usage ends the process with 2.
 pub fn main() -> Exit {
+    #[cfg(feature = "planted-bugs")]
+    if let Ok(bug) = std::env::var("QUORATE_PLANTED_BUG") {
+        quorate_core::observe::plant_everywhere(bug);
+    }
     let Cli { command } = Cli::parse();
     match command {
         Command::Node(NodeCommand::Run { config }) => daemon::run(&config),

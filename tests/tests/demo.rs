@@ -360,7 +360,7 @@ impl Demo {
         assert_eq!(self.processes(), Vec::<String>::new());
         let temporary = fs::read_dir(self.place.path().join("tmp")).expect("it was made here");
         let files: Vec<PathBuf> = temporary.map(|entry| entry.expect("readable").path()).collect();
-        assert_eq!(files, Vec::<PathBuf>::new());
+        assert_eq!(files, Vec::<PathBuf>::new(), "files of the demo are left");
         match cut::missing() {
             Some(reason) => skip(&format!("{test}_with_nft"), &reason),
             None => assert!(!has_table(self.child.id()), "a table of the demo is left"),

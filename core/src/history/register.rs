@@ -35,6 +35,7 @@ use serde::Serialize;
 use super::chain::{Chain, Standing};
 use super::version_order::VersionOrder;
 use super::{Operation, Outcome, ValueHash};
+use crate::observe::planted;
 
 /// How many contradictions of the history are told: the first say what is wrong.
 const CONTRADICTIONS_COUNT_MAX: usize = 20;
@@ -161,7 +162,8 @@ fn objection(chain: &Chain, shown: Option<Shown>) -> Option<String> {
         // A delete leaves no index behind, so its place in the order is not known.
         None => value.is_none() || chain.may_come(None, u64::MAX),
     };
-    if is_explained { None } else { Some(expectation(chain, shown)) }
+    let is_believed = is_explained || planted("verdict_trusts_the_stores");
+    if is_believed { None } else { Some(expectation(chain, shown)) }
 }
 
 fn expectation(chain: &Chain, shown: Option<Shown>) -> String {

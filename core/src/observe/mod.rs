@@ -6,7 +6,8 @@
 //!
 //! Invariants
 //! - Nothing that a node does depends on who observes it; only a planted bug changes it.
-//! - All of it belongs to one thread: simulations side by side do not see each other.
+//! - All of it belongs to one thread: simulations side by side do not see each other. Only the bug
+//!   of a real process belongs to all of its threads.
 //! - What is told has happened: a vote is told once it is durable, not when it is asked for.
 //!
 //! Read next: [`Told`], `marks.rs` for the places, `sim/src/bank/mod.rs` for the planted bugs.
@@ -19,6 +20,8 @@ mod sink;
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+#[cfg(feature = "planted-bugs")]
+use std::sync::OnceLock;
 
 pub use marks::{MARKS, Mark, Marks};
 #[cfg(feature = "observed")]
@@ -251,6 +254,10 @@ thread_local! {
     static PLANTED: Cell<Option<&'static str>> = const { Cell::new(None) };
 }
 
+/// The bug that is to happen on every thread: that of a real process.
+#[cfg(feature = "planted-bugs")]
+static PLANTED_EVERYWHERE: OnceLock<String> = OnceLock::new();
+
 /// Whether this bug is to happen on this thread. Never, without the feature `planted-bugs`.
 #[cfg(not(feature = "planted-bugs"))]
 #[inline(always)]
@@ -261,7 +268,15 @@ pub const fn planted(_bug: &str) -> bool {
 /// Whether this bug is to happen on this thread.
 #[cfg(feature = "planted-bugs")]
 pub fn planted(bug: &str) -> bool {
-    PLANTED.get() == Some(bug)
+    // A thread at its end has no order of its own any more, and still cleans up.
+    let is_ordered_here = PLANTED.try_with(Cell::get).is_ok_and(|name| name == Some(bug));
+    is_ordered_here || PLANTED_EVERYWHERE.get().is_some_and(|name| name == bug)
+}
+
+/// From here on this bug is to happen in the whole process. Only the first order counts.
+#[cfg(feature = "planted-bugs")]
+pub fn plant_everywhere(bug: String) {
+    PLANTED_EVERYWHERE.get_or_init(|| bug);
 }
 
 /// From here on this bug, or none, is to happen on this thread.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use quorate_core::config::MemberSettings;
 use quorate_core::history::register::{Source, Verdict, judge};
 use quorate_core::history::{Operation, Outcome};
+use quorate_core::observe::planted;
 use quorate_core::ports::Clock;
 use quorate_core::replication::Consistency;
 use quorate_net::BootClock;
@@ -40,7 +41,8 @@ impl Stage {
         let members: Vec<MemberSettings> =
             (0..nodes_count).map(|number| member(block, number)).collect();
         members.iter().try_for_each(ports_are_free)?;
-        let place = TempDir::with_prefix("quorate-demo-")?;
+        let mut place = TempDir::with_prefix("quorate-demo-")?;
+        place.disable_cleanup(planted("interrupted_demo_leaves_its_files"));
         let binary = std::env::current_exe()?;
         let daemon = |member: &MemberSettings| {
             let plan = DaemonPlan {
@@ -196,6 +198,7 @@ impl Stage {
         }
         let mut verdict = judge(&self.operations()?, &sources);
         verdict.findings.extend(unclean);
+        self.place.disable_cleanup(false);
         Ok(verdict)
     }
 

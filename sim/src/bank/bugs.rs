@@ -6,8 +6,12 @@ const fn scenario(name: &'static str, seeds_count_max: u64) -> Finder {
     Finder::Scenario { name, seeds_count_max }
 }
 
+const fn test(suite: &'static str, name: &'static str) -> Finder {
+    Finder::Test { suite, name }
+}
+
 /// The bank, in the order of the promises.
-pub const BUGS: [Bug; 26] = [
+pub const BUGS: [Bug; 29] = [
     Bug {
         name: "vote_not_persisted",
         what: "a voter answers before its vote is on the disk, and forgets it with the next crash",
@@ -133,6 +137,27 @@ pub const BUGS: [Bug; 26] = [
         promises: &[12],
         found_by: scenario("hunt_chance", 5),
         says: "the same seed gives two runs",
+    },
+    Bug {
+        name: "panic_ends_its_actor_only",
+        what: "a panic is told, and the process lives on without the actor that had it",
+        promises: &[13],
+        found_by: test("panics", "a_panic_of_any_actor_ends_the_process_and_another_node_leads"),
+        says: "did not end its process",
+    },
+    Bug {
+        name: "verdict_trusts_the_stores",
+        what: "stores that agree with each other are believed, whatever clients were told",
+        promises: &[14],
+        found_by: test("demo", "a_tampered_store_and_a_ledger_line_too_many_turn_the_verdict_red"),
+        says: "an old value everywhere",
+    },
+    Bug {
+        name: "interrupted_demo_leaves_its_files",
+        what: "the files of the demo are deleted at its end, and only there",
+        promises: &[15],
+        found_by: test("demo", "an_interrupted_demo_leaves_nothing"),
+        says: "files of the demo are left",
     },
     Bug {
         name: "checksum_not_checked",

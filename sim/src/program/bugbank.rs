@@ -1,7 +1,7 @@
 //! `bugbank`: every planted bug is found, and the canary dies.
 
 use clap::Args;
-use quorate_sim::bank::{self, Bug};
+use quorate_sim::bank::{self, Bug, Finder};
 
 #[derive(Debug, Args)]
 pub(super) struct Bugbank {
@@ -11,6 +11,10 @@ pub(super) struct Bugbank {
     /// Hunts that go on at the same time.
     #[arg(long, value_name = "COUNT", default_value_t = 1)]
     jobs: usize,
+    /// Runs nothing, and prints the bugs that tests of real processes find, one per line: name,
+    /// suite, test, and part of what it must say, with tabs between them.
+    #[arg(long)]
+    by_tests: bool,
 }
 
 fn bug(name: &str) -> Result<Bug, String> {
@@ -20,10 +24,24 @@ fn bug(name: &str) -> Result<Bug, String> {
     })
 }
 
-#[cfg(not(feature = "planted-bugs"))]
 impl Bugbank {
     pub(super) fn obey(self) -> bool {
-        let Bugbank { bug, jobs } = self;
+        if !self.by_tests {
+            return self.hunt();
+        }
+        for Bug { name: bug, found_by, says, .. } in bank::BUGS {
+            if let Finder::Test { suite, name } = found_by {
+                println!("{bug}\t{suite}\t{name}\t{says}");
+            }
+        }
+        true
+    }
+}
+
+#[cfg(not(feature = "planted-bugs"))]
+impl Bugbank {
+    fn hunt(self) -> bool {
+        let Bugbank { bug, jobs, by_tests: _ } = self;
         let name = bug.map_or_else(String::new, |bug| format!(" --bug {}", bug.name));
         eprintln!(
             "this build has no planted bugs; one that has them: cargo run -p quorate-sim \
@@ -35,8 +53,10 @@ impl Bugbank {
 
 #[cfg(feature = "planted-bugs")]
 impl Bugbank {
-    pub(super) fn obey(self) -> bool {
-        let bugs: Vec<Bug> = self.bug.map_or_else(|| bank::BUGS.to_vec(), |bug| vec![bug]);
+    fn hunt(self) -> bool {
+        let by_scenarios = |bug: &Bug| matches!(bug.found_by, Finder::Scenario { .. });
+        let all = || bank::BUGS.into_iter().filter(by_scenarios).collect();
+        let bugs: Vec<Bug> = self.bug.map_or_else(all, |bug| vec![bug]);
         let mut passed_count = 0;
         match bank::canary::sing() {
             Ok(count) => println!("canary: {count} lies, none believed"),
@@ -65,7 +85,10 @@ fn hunt_all(bugs: Vec<Bug>, jobs: usize) -> usize {
         let Some(bug) = next else { return };
         let began = std::time::Instant::now();
         let hunted = bank::hunt(bug);
-        let Bug { name, promises, scenario, .. } = bug;
+        let Bug { name, promises, found_by, .. } = bug;
+        let scenario = match found_by {
+            Finder::Scenario { name, .. } | Finder::Test { name, .. } => name,
+        };
         let took = began.elapsed().as_secs_f64();
         match hunted {
             Ok(found) => {
