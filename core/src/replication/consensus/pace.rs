@@ -332,4 +332,22 @@ mod tests {
         cluster.election_timeout_ms_min = 150;
         assert_eq!(Pace::new(&cluster).quiet_ms, 120);
     }
+
+    #[test]
+    fn silences_are_long_enough_for_others_to_stand_whatever_the_timeouts_are() {
+        for timeout_ms in [300, 3_000] {
+            let mut cluster = ClusterSettings::of(Vec::new());
+            cluster.election_timeout_ms_max = timeout_ms;
+            let pace = Pace::new(&cluster);
+            // A voter waits for one timeout, and stands again after another.
+            assert!(pace.silent_ms >= 2 * timeout_ms);
+            // They stand before one with poor links does, and it is silent for longer than that.
+            assert!(pace.late_ms >= 2 * timeout_ms);
+            assert!(pace.poor_silent_ms >= pace.late_ms + 2 * timeout_ms);
+            // Links are given up sooner than disks, which another leader would have to wait for too.
+            assert!(pace.lease_ms < pace.poor_ms && pace.poor_ms < pace.alone_ms);
+        }
+        let pace = Pace::new(&ClusterSettings::of(Vec::new()));
+        assert!(pace.alone_ms > 3_000, "a disk may take seconds");
+    }
 }
