@@ -11,8 +11,8 @@ const LOSSES: [(f64, f64); 4] = [(0.4, 0.4), (0.4, 0.4), (0.6, 0.0), (0.0, 0.6)]
 const BOUND_MS: u64 = 20_000;
 
 /// The leader of five and one beside it lose half of what passes between them and the other three,
-/// one way or both, for good. The leader is still heard, and confirmed now and then, but too seldom to act.
-/// It gives way: the other three serve.
+/// one way or both, for good. The leader is still heard, and confirmed now and then, but too seldom
+/// to act. It gives way: the other three serve.
 pub(super) fn a_leader_with_poor_links_gives_way(seed: u64) -> Report {
     let mut cluster = Cluster::of(5).seed(seed);
     let blue = cluster.write("colour", "blue").acked_within_ms(2_000);

@@ -344,7 +344,7 @@ mod tests {
             // They stand before one with poor links does, and it is silent for longer than that.
             assert!(pace.late_ms >= 2 * timeout_ms);
             assert!(pace.poor_silent_ms >= pace.late_ms + 2 * timeout_ms);
-            // Links are given up sooner than disks, which another leader would have to wait for too.
+            // Links are given up sooner than disks: another leader would wait for those as well.
             assert!(pace.lease_ms < pace.poor_ms && pace.poor_ms < pace.alone_ms);
         }
         let pace = Pace::new(&ClusterSettings::of(Vec::new()));
