@@ -37,11 +37,11 @@ const SILENT_TIMEOUTS_COUNT: u64 = 4;
 /// The same where its links are poor: another may have better ones, and disks have no part in it.
 const POOR_TIMEOUTS_COUNT: u64 = 4;
 /// Election timeouts for which it is silent then: what it has sent before still arrives for a
-/// while.
-const POOR_SILENT_TIMEOUTS_COUNT: u64 = 8;
+/// while, as its system sends again what got lost, and keeps voters from standing.
+const POOR_SILENT_TIMEOUTS_COUNT: u64 = 14;
 /// Election timeouts by which a node with poor links stands for election later than others: it
-/// would lead as badly as the one before it.
-const LATE_TIMEOUTS_COUNT: u64 = 6;
+/// would lead as badly as the one before it. Others hear that one for as long as said above.
+const LATE_TIMEOUTS_COUNT: u64 = 10;
 /// For each millisecond with a lease, a leader is forgiven the part of one without that this
 /// divides: who has none for a third of the time will be silent, sooner or later.
 const FORGIVEN_DIVISOR: u64 = 2;
@@ -348,6 +348,6 @@ mod tests {
             assert!(pace.lease_ms < pace.poor_ms && pace.poor_ms < pace.alone_ms);
         }
         let pace = Pace::new(&ClusterSettings::of(Vec::new()));
-        assert!(pace.alone_ms > 3_000, "a disk may take seconds");
+        assert!(pace.alone_ms > 2_000, "a disk may take more than a second");
     }
 }
