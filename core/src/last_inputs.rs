@@ -78,6 +78,16 @@ impl Brief {
     }
 }
 
+impl Brief {
+    /// One number over all of it, the same in every process.
+    fn digest(self) -> u64 {
+        let numbers = self.numbers.into_iter().flatten();
+        let numbers = numbers.flat_map(|(name, number)| name.bytes().chain(number.to_be_bytes()));
+        let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        self.name.bytes().chain(numbers).fold(0xcbf2_9ce4_8422_2325, step)
+    }
+}
+
 impl fmt::Display for Brief {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(self.name)?;
@@ -138,7 +148,7 @@ pub(crate) fn note(actor: ActorName, node: NodeId, now: Now, brief: Brief) -> Ru
         let mut rings = rings.get_or_init(new_rings).lock().unwrap_or_else(PoisonError::into_inner);
         rings.push(actor, Noted { node, at: now, brief });
     });
-    observe::handles(actor, node, now);
+    observe::handles(actor, node, now, || brief.digest());
     let running = Running { before: RUNNING.replace(Some(actor)) };
     if TO_PANIC.load(Ordering::Relaxed) == actor as u8 + 1 {
         panic!("a test told {actor} to panic at its next input");
@@ -234,6 +244,31 @@ mod tests {
         assert_eq!(report(), expected);
         drop(leader);
         assert!(report().starts_with("actor: none"));
+    }
+
+    #[cfg(feature = "observed")]
+    #[test]
+    fn who_handles_other_inputs_or_in_another_order_has_another_digest() {
+        let digest_of = |inputs: &[(u64, &'static str, u64)]| {
+            observe::begin();
+            for (ms, name, number) in inputs {
+                let brief = Brief::of(name).with("sequence", *number);
+                drop(note(ActorName::Heartbeat, NodeId(1), Now::from_ms(*ms), brief));
+            }
+            observe::inputs_digest()
+        };
+        let (one, other) = ((5, "PingDue", 1), (5, "PongReceived", 1));
+        let digest = digest_of(&[one, other]);
+        assert_eq!(digest_of(&[one, other]), digest);
+        for inputs in [
+            &[other, one][..],
+            &[one],
+            &[one, (6, "PongReceived", 1)],
+            &[one, (5, "PongReceived", 2)],
+            &[one, other, other],
+        ] {
+            assert_ne!(digest_of(inputs), digest, "{inputs:?}");
+        }
     }
 
     #[test]

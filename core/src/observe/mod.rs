@@ -27,7 +27,7 @@ pub use marks::{MARKS, Mark, Marks};
 #[cfg(feature = "observed")]
 pub(crate) use sink::is_observed;
 #[cfg(feature = "observed")]
-pub use sink::{begin, depths, marks, most_inputs, take_told};
+pub use sink::{begin, depths, inputs_digest, marks, most_inputs, take_told};
 
 use crate::ids::{FencingToken, LogIndex, NodeId, Term};
 use crate::last_inputs::ActorName;
@@ -239,13 +239,13 @@ pub(crate) fn depth(place: &'static str, count: impl FnOnce() -> u64, count_max:
     let _ = (place, count, count_max);
 }
 
-/// An actor is about to handle an input.
+/// An actor is about to handle an input of which this is the digest.
 #[inline(always)]
-pub(crate) fn handles(actor: ActorName, node: NodeId, now: Now) {
+pub(crate) fn handles(actor: ActorName, node: NodeId, now: Now, digest: impl FnOnce() -> u64) {
     #[cfg(feature = "observed")]
-    sink::handles(actor, node, now);
+    sink::handles(actor, node, now, digest);
     #[cfg(not(feature = "observed"))]
-    let _ = (actor, node, now);
+    let _ = (actor, node, now, digest);
 }
 
 #[cfg(feature = "planted-bugs")]

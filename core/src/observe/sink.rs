@@ -17,6 +17,7 @@ thread_local! {
     static MET: Cell<Marks> = const { Cell::new(Marks::NONE) };
     static DEPTHS: RefCell<Vec<Depth>> = const { RefCell::new(Vec::new()) };
     static TURNS: RefCell<BTreeMap<(NodeId, u8), Turn>> = const { RefCell::new(BTreeMap::new()) };
+    static INPUTS_DIGEST: Cell<u64> = const { Cell::new(0) };
     static TOLD: RefCell<Vec<Told>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -34,6 +35,7 @@ pub fn begin() {
     TOLD.take();
     DEPTHS.take();
     TURNS.take();
+    INPUTS_DIGEST.set(0);
 }
 
 /// The places that were reached on this thread so far.
@@ -56,10 +58,20 @@ pub fn most_inputs() -> Vec<MostInputs> {
     TURNS.with_borrow(|all| all.values().map(|turn| turn.most).collect())
 }
 
-pub(super) fn handles(actor: ActorName, node: NodeId, now: Now) {
+/// One number over the inputs of all actors on this thread so far, in their order, each with its
+/// node and time: fired timers and what actors tell each other, which reach no wire and no disk.
+pub fn inputs_digest() -> u64 {
+    INPUTS_DIGEST.get()
+}
+
+pub(super) fn handles(actor: ActorName, node: NodeId, now: Now, digest: impl FnOnce() -> u64) {
     if !is_observed() {
         return;
     }
+    let words = [actor as u64, node.0, now.ns, digest()];
+    let step =
+        |hash: u64, word: u64| (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+    INPUTS_DIGEST.set(words.into_iter().fold(INPUTS_DIGEST.get(), step));
     TURNS.with_borrow_mut(|all| {
         let most = MostInputs { actor, node, count: 0 };
         let turn = all.entry((node, actor as u8)).or_insert(Turn { now, count: 0, most });

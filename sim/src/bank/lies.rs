@@ -25,8 +25,9 @@ const fn lie(checker: &'static str, says: &'static str, tell: fn(&mut Cluster)) 
 }
 
 /// Every lie, by the names of the checkers.
-pub const LIES: [Lie; 20] = [
+pub const LIES: [Lie; 22] = [
     lie("bounded", "n1 has 1000 files open", too_much_is_open),
+    lie("bounded", "n1 has 1000 sockets", too_much_is_connected),
     lie("bounded", "the log of n77 keeps", a_log_is_never_compacted),
     lie("durable_on_quorum", "n77 has entry 1000", a_commit_is_nowhere),
     lie("equal_state", "n4 has another state than others", |cluster| cluster.pretend_executed()),
@@ -35,6 +36,7 @@ pub const LIES: [Lie; 20] = [
     }),
     lie("ids_given_once", "the id n77 is given to 10.0.0.2", an_id_is_given_to_two),
     lie("leader_completeness", "n77 is elected in term 0.1000000 without", nobody_is_elected),
+    lie("linearizable", "a read shows a write that came later", a_read_goes_back),
     lie("linearizable", "no order of the operations explains", a_read_goes_back),
     lie("locks_by_token", "one and other both got never", |cluster| cluster.pretend_locked()),
     lie("log_matching", "n78 has another than n77", logs_differ),
@@ -70,6 +72,11 @@ fn appended(by: NodeId, index: u64, digest: u32) -> Told {
 fn too_much_is_open(cluster: &mut Cluster) {
     let name = "n1".to_owned();
     cluster.pretend_held(Held { name, handles_count: 1_000, sockets_count: 0 });
+}
+
+fn too_much_is_connected(cluster: &mut Cluster) {
+    let name = "n1".to_owned();
+    cluster.pretend_held(Held { name, handles_count: 0, sockets_count: 1_000 });
 }
 
 /// What is gone ends before the first entry, and the last is far from there.

@@ -3,9 +3,9 @@
 //!
 //! Each node's machine is wrapped: it keeps one number over all it has executed and answered, which
 //! travels in its snapshots, and compares it with what the first node had at that index. The state
-//! itself is compared, too, as the bytes of its snapshot: the larger it is, the less often, so that
-//! a run spends about as much on it as on the commands. While it is below [`STATE_BYTES`] every
-//! command is followed by such a look.
+//! itself is compared as well, by a number over the bytes of its snapshot: the larger it is, the
+//! less often, so that a run spends about as much on it as on the commands. While it is below
+//! [`STATE_BYTES`] every command is followed by such a look.
 //!
 //! What that misses: a state that differs for a while, without any answer that differs, and is the
 //! same again at the next look.
@@ -24,8 +24,9 @@ use quorate_core::{SnapshotJob, StateMachine};
 const STATE_BYTES: usize = 1_024;
 /// How many of the latest commands are remembered; older ones of a node far behind go unchecked.
 const REMEMBERED_COUNT_MAX: usize = 100_000;
-/// Bytes that the wrapper puts before a snapshot.
-const HEADER_SIZE_BYTES: usize = 32;
+/// Bytes that the wrapper puts before a snapshot: an index, a number, and two counts in one word.
+/// They are on the disk that is kept in `old_stores/`, and so they stay.
+const HEADER_SIZE_BYTES: usize = 24;
 
 /// FNV-1a over 64 bits, going on from `hash`.
 fn hashed(hash: u64, bytes: &[u8]) -> u64 {
@@ -41,6 +42,8 @@ pub struct History(Arc<Mutex<Executed>>);
 struct Executed {
     /// By index: number over everything up to it.
     digests: BTreeMap<LogIndex, u64>,
+    /// By index: number over the state, where a node has looked at its own.
+    states: BTreeMap<LogIndex, u64>,
     /// By place in the cluster: how far its present machine has come, and its number.
     reached: BTreeMap<usize, (LogIndex, u64)>,
     violation: Option<String>,
@@ -64,21 +67,39 @@ impl History {
     fn tell(&self, at: usize, index: LogIndex, digest: u64) {
         let mut executed = self.lock();
         executed.reached.insert(at, (index, digest));
-        let is_forgotten = executed.digests.len() >= REMEMBERED_COUNT_MAX
-            && executed.digests.first_key_value().is_some_and(|(first, _)| index < *first);
-        if is_forgotten {
-            return;
-        }
-        let first = *executed.digests.entry(index).or_insert(digest);
-        if first != digest && executed.violation.is_none() {
+        let is_equal = is_what_the_first_had(&mut executed.digests, index, digest);
+        executed.judge(is_equal, at, index);
+    }
+
+    fn tell_state(&self, at: usize, index: LogIndex, state: u64) {
+        let mut executed = self.lock();
+        let is_equal = is_what_the_first_had(&mut executed.states, index, state);
+        executed.judge(is_equal, at, index);
+    }
+}
+
+impl Executed {
+    fn judge(&mut self, is_equal: bool, at: usize, index: LogIndex) {
+        if !is_equal && self.violation.is_none() {
             let node = at + 1;
-            executed.violation =
+            self.violation =
                 Some(format!("n{node} has another state than others had after entry {index}"));
         }
-        if executed.digests.len() > REMEMBERED_COUNT_MAX {
-            executed.digests.pop_first();
-        }
     }
+}
+
+/// True as well if nobody was first, or if it is forgotten who was.
+fn is_what_the_first_had(all: &mut BTreeMap<LogIndex, u64>, index: LogIndex, number: u64) -> bool {
+    let is_forgotten = all.len() >= REMEMBERED_COUNT_MAX
+        && all.first_key_value().is_some_and(|(first, _)| index < *first);
+    if is_forgotten {
+        return true;
+    }
+    let first = *all.entry(index).or_insert(number);
+    if all.len() > REMEMBERED_COUNT_MAX {
+        all.pop_first();
+    }
+    first == number
 }
 
 /// A state machine that tells the history what it does.
@@ -116,7 +137,7 @@ impl StateMachine for Recorded {
         self.fold(&reply);
         if self.commands_count == self.look_at_count {
             let state = (self.inner.snapshot())();
-            self.fold(&state);
+            self.history.tell_state(self.at, index, hashed(0, &state));
             self.look_at_count += 1 + (state.len() / STATE_BYTES) as u64;
         }
         self.history.tell(self.at, index, self.digest);
@@ -128,7 +149,9 @@ impl StateMachine for Recorded {
     }
 
     fn snapshot(&self) -> SnapshotJob {
-        let numbers = [self.index.0, self.digest, self.commands_count, self.look_at_count];
+        // Below: how many there were. Above: how many will pass before the next look.
+        let pass_count = self.look_at_count - self.commands_count - 1;
+        let numbers = [self.index.0, self.digest, self.commands_count | pass_count << 32];
         let inner = self.inner.snapshot();
         Box::new(move || {
             let header = numbers.into_iter().flat_map(u64::to_be_bytes);
@@ -146,7 +169,8 @@ impl StateMachine for Recorded {
             u64::from_be_bytes(bytes.try_into().expect("8 bytes were taken"))
         };
         (self.index, self.digest) = (LogIndex(number(0)), number(1));
-        (self.commands_count, self.look_at_count) = (number(2), number(3));
+        self.commands_count = number(2) & u64::from(u32::MAX);
+        self.look_at_count = self.commands_count + 1 + (number(2) >> 32);
         self.history.tell(self.at, self.index, self.digest);
         Ok(())
     }

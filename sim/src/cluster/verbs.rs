@@ -9,6 +9,7 @@ use quorate_core::replication::{Answer, Consistency, Proposed};
 
 use super::ask::Asked;
 use super::{Cluster, DEFAULT_BOUND_MS, Objects, Report, Request, objects};
+use crate::choices::mix;
 
 /// How long a client waits for one node before it asks another; longer after each that has not
 /// answered, who may only be far away.
@@ -185,7 +186,7 @@ impl Cluster {
     /// What the run has come to so far.
     pub fn report(&self) -> Report {
         Report {
-            event_hash: self.world.event_hash(),
+            event_hash: mix(self.world.event_hash() ^ observe::inputs_digest()),
             events_count: self.world.events_count(),
             simulated_ms: self.world.now_ms(),
             acknowledged_count: self.ledger.acknowledged_count + self.books.acknowledged_count,

@@ -9,7 +9,8 @@ use quorate_sim::scenarios::{self, required_marks};
 #[derive(Debug, Args)]
 pub(super) struct MarksOf {
     /// Seeds of each scenario, from 1.
-    #[arg(long, value_name = "COUNT", default_value_t = 10)]
+    #[arg(long, value_name = "COUNT", default_value_t = 10,
+        value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
 }
 

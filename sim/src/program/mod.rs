@@ -15,6 +15,7 @@ mod trace;
 mod tree;
 mod workers;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -59,8 +60,9 @@ impl Program {
     pub fn obey(self) -> ExitCode {
         let is_good = match self.command {
             Command::List => {
-                scenarios::ALL.iter().for_each(|scenario| println!("{}", scenario.name));
-                true
+                let mut out = std::io::stdout().lock();
+                // Who has read enough closes the pipe.
+                scenarios::ALL.iter().all(|scenario| writeln!(out, "{}", scenario.name).is_ok())
             }
             Command::Run(run) => run.obey(),
             Command::Replay(replay) => replay.obey(),

@@ -13,7 +13,8 @@ pub(super) struct Shrink {
     /// The choice file of a failed run.
     file: PathBuf,
     /// Longest search, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 600,
+        value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
     /// Where the smaller run is left; beside the file unless given.
     #[arg(long, value_name = "DIR")]

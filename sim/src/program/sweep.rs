@@ -51,7 +51,7 @@ pub(super) struct Sweep {
 #[group(required = true, multiple = false)]
 struct Length {
     /// Seeds of each scenario.
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     seeds: Option<u64>,
     /// How long fresh seeds are told.
     #[arg(long, value_name = "M")]

@@ -9,7 +9,8 @@ use super::old_store::OldStore;
 use crate::cluster::{Cluster, Report, Setup, Workload};
 
 /// Written by the first build that kept one; never written anew. A layout that is to change on
-/// purpose gets a store of its own beside this one.
+/// purpose gets a store of its own beside this one. The state machine of these tests is in it, too:
+/// what `Objects` and `Recorded` write stays as well.
 const FIRST: &str = include_str!("../../old_stores/1.txt");
 
 /// The first node starts on a disk of an older build: its identity, a snapshot, and entries after

@@ -1,7 +1,11 @@
 //! The event trace: a rolling hash over everything that happened, and the last events as text.
 //!
-//! Two runs are the same run exactly if their hashes are equal. Lines are formatted only when
-//! somebody reads them, because most runs end well and nobody does.
+//! Frames, disk operations, faults and what nodes say are in it, with node and time. Timers and
+//! what actors tell each other are not: they are in [`observe::inputs_digest`], which a report's
+//! event hash holds as well. Lines are formatted only when somebody reads them, because most runs
+//! end well and nobody does.
+//!
+//! [`observe::inputs_digest`]: quorate_core::observe::inputs_digest
 //!
 //! Invariants
 //! - What goes into the hash is data of the simulated world: no address in memory, no real time.

@@ -184,11 +184,12 @@ fn links_lead_somewhere() {
 
 #[test]
 fn promises_name_tests_that_exist() {
-    let code = ("core/src/a.rs", "#[test]\nfn it_holds() {}\n");
+    let code = ("core/src/a.rs", "#[test]\n#[cfg(unix)]\nfn it_holds() {}\nfn it_helps() {}\n");
     let readme = |line| format!("# R\n\n## Promises\n\n{line}\n\n## More\n");
     let said = |line| places("promises", &[code, ("README.md", &readme(line))]);
     assert_eq!(said("1. It holds. Checked by `it_holds`."), Vec::<String>::new());
     assert_eq!(said("1. It holds. Checked by `it_held`."), ["README.md:5"]);
+    assert_eq!(said("1. It holds. Checked by `it_helps`."), ["README.md:5"], "no test");
     assert_eq!(said("1. It holds, `it_holds`."), ["README.md:5"]);
     assert_eq!(said("Nothing."), ["README.md:1"]);
 }

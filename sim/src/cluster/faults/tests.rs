@@ -72,11 +72,13 @@ fn is_struck_in_four_writes(plan: impl Fn(&mut Cluster, &str)) -> bool {
 }
 
 #[test]
-fn a_leader_loses_power_at_every_disk_operation_and_nothing_acknowledged_is_lost() {
-    let struck_count = strike_everywhere(400, |k| {
-        is_struck_in_four_writes(|cluster, leader| cluster.cut_power_at_disk_operation(leader, k))
-    });
-    assert!(struck_count >= 12, "{struck_count}: four writes are at least so many operations");
+fn a_leader_goes_down_at_every_disk_operation_and_nothing_acknowledged_is_lost() {
+    for verb in [Cluster::crash_at_disk_operation, Cluster::cut_power_at_disk_operation] {
+        let struck_count = strike_everywhere(400, move |k| {
+            is_struck_in_four_writes(|cluster, leader| verb(cluster, leader, k))
+        });
+        assert!(struck_count >= 12, "{struck_count}: four writes are at least so many operations");
+    }
 }
 
 /// Of each send both is told: the packet that is struck leaves, and it does not.
