@@ -191,7 +191,7 @@ pub const BUGS: [Bug; 29] = [
         name: "poor_links_are_forgiven",
         what: "a leader that its links cost its lease, again and again, shows itself all the time",
         promises: &[19],
-        found_by: scenario("hunt_poor_links", 20),
+        found_by: scenario("hunt_poor_links", 200),
         says: "was not acknowledged within",
     },
     Bug {
