@@ -466,10 +466,19 @@ fn a_killed_demo_leaves_no_process_and_no_rule() {
     assert_eq!((code, printed.as_str()), (None, ""), "{said}");
     let began = Instant::now();
     while has_table(demo.child.id()) || !demo.processes().is_empty() {
-        let left = demo.processes();
-        assert!(began.elapsed() < Duration::from_secs(10), "rules or {left:#?} are left");
+        assert!(began.elapsed() < Duration::from_secs(10), "a rule or a process is left");
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+#[test]
+fn rules_that_nft_refuses_are_told_and_leave_nothing() {
+    if let Some(reason) = cut::missing() {
+        return skip("rules_that_nft_refuses_are_told_and_leave_nothing", &reason);
+    }
+    let refused = cut::Cut::between(&[], &[]).expect_err("nobody can be cut off from nobody");
+    assert!(refused.to_string().contains("syntax error"), "{refused}");
+    assert!(!has_table(std::process::id()));
 }
 
 #[test]

@@ -10,7 +10,7 @@
 //!
 //! Source: nft(8), table flag `owner` (Linux 5.12).
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::IpAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -39,12 +39,13 @@ impl Cut {
              ip saddr {{ {group} }} ip daddr {{ {others} }} drop; \
              ip saddr {{ {others} }} ip daddr {{ {group} }} drop; }}; }}\n"
         );
+        check(&rules)?;
         let mut cut = Cut { table, owner: start_owner()? };
         cut.order(&rules)?;
         let began = Instant::now();
         while run(&["list", "table", "ip", &cut.table], "").is_err() {
             if began.elapsed() > TAKES_MAX {
-                return Err(cut.refusal());
+                return Err(io::Error::other(format!("nft made no table within {TAKES_MAX:?}")));
             }
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -53,15 +54,6 @@ impl Cut {
 
     fn order(&mut self, rules: &str) -> io::Result<()> {
         self.owner.stdin.as_mut().expect("asked for a pipe").write_all(rules.as_bytes())
-    }
-
-    /// What the owner said of rules that it did not take.
-    fn refusal(&mut self) -> io::Error {
-        let mut said = String::new();
-        self.owner.stdin.take();
-        let stderr = self.owner.stderr.as_mut().expect("asked for a pipe");
-        let _ = stderr.read_to_string(&mut said); // then it said nothing that can be told
-        first_line(&said)
     }
 }
 
@@ -83,7 +75,7 @@ fn own_table() -> String {
 fn start_owner() -> io::Result<Child> {
     let mut nft = Command::new("nft");
     nft.arg("-i").env("HOME", "/dev/null");
-    nft.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()
+    nft.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
 }
 
 /// Why this machine cannot cut its network; `None` if it can.
@@ -93,7 +85,12 @@ pub fn missing() -> Option<String> {
         return Some("needs root".to_owned());
     }
     let table = format!("add table ip {} {{ flags owner; }}\n", own_table());
-    run(&["--check", "-f", "-"], &table).err().map(|error| format!("nft: {error}"))
+    check(&table).err().map(|error| format!("nft: {error}"))
+}
+
+/// The error is what `nft` says against these rules, which are not made.
+fn check(rules: &str) -> io::Result<()> {
+    run(&["--check", "-f", "-"], rules)
 }
 
 fn run(arguments: &[&str], rules: &str) -> io::Result<()> {
@@ -108,9 +105,6 @@ fn run(arguments: &[&str], rules: &str) -> io::Result<()> {
     if ended.status.success() {
         return Ok(());
     }
-    Err(first_line(&String::from_utf8_lossy(&ended.stderr)))
-}
-
-fn first_line(said: &str) -> io::Error {
-    io::Error::other(said.lines().next().unwrap_or("failed without a word").to_owned())
+    let said = String::from_utf8_lossy(&ended.stderr);
+    Err(io::Error::other(said.lines().next().unwrap_or("failed without a word").to_owned()))
 }

@@ -183,13 +183,17 @@ impl Cluster {
         (name, objects)
     }
 
+    pub(super) fn acknowledged_count(&self) -> u64 {
+        self.ledger.acknowledged_count + self.books.acknowledged_count
+    }
+
     /// What the run has come to so far.
     pub fn report(&self) -> Report {
         Report {
             event_hash: mix(self.world.event_hash() ^ observe::inputs_digest()),
             events_count: self.world.events_count(),
             simulated_ms: self.world.now_ms(),
-            acknowledged_count: self.ledger.acknowledged_count + self.books.acknowledged_count,
+            acknowledged_count: self.acknowledged_count(),
             refused_count: self.ledger.refused_count,
             unknown_count: self.ledger.unknown_count,
             tokens_count: self.tokens.len() as u64,

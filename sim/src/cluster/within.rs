@@ -1,6 +1,6 @@
 //! Bounds: what must become true within some milliseconds.
 
-use super::Cluster;
+use super::{Cluster, SLICE_MS};
 use crate::checkers::Seen;
 
 /// A bound that waits for its promise.
@@ -31,6 +31,21 @@ impl Within<'_> {
     /// No running node may act.
     pub fn nobody_leads(self) {
         self.wait("somebody may still act", |seen| acting(seen).is_none());
+    }
+
+    /// Clients were acknowledged so many writes since the run began. To be called while they write,
+    /// by a scenario that has tested nothing if they did not: with slow disks it takes its time.
+    pub fn acknowledged(self, count: u64) {
+        let Within { cluster, ms } = self;
+        let end_ms = cluster.world.now_ms() + ms;
+        while cluster.acknowledged_count() < count {
+            let now_ms = cluster.world.now_ms();
+            if now_ms >= end_ms {
+                let reached = cluster.acknowledged_count();
+                cluster.fail(&format!("within {ms} ms: {reached} writes of {count} acknowledged"));
+            }
+            cluster.run_for_ms(SLICE_MS.min(end_ms - now_ms));
+        }
     }
 
     /// One node may act; returns its name.

@@ -1,5 +1,6 @@
 //! Leader crash and restart of three.
 
+use super::WRITTEN_BY_MS;
 use crate::cluster::{Cluster, Report, Workload};
 
 /// The leader's process dies while clients write, three times over, and comes back. Each time
@@ -20,12 +21,12 @@ pub(super) fn the_leader_crashes_and_comes_back(seed: u64) -> Report {
         cluster.run_for_ms(1_000);
     }
 
+    cluster.within_ms(WRITTEN_BY_MS).acknowledged(51);
     cluster.stop_writers();
     cluster.write("size", "large").acked_within_ms(3_000);
     cluster.within_ms(10_000).one_leader_and_equal_logs();
     cluster.read("colour").sees(&blue);
     let report = cluster.check_invariants();
     assert!(report.tokens_count >= 4, "the crashes did not bite: {report:?}");
-    assert!(report.acknowledged_count > 50, "the clients hardly wrote: {report:?}");
     report
 }

@@ -65,6 +65,9 @@ pub struct Kept {
     pub diagram: Option<PathBuf>,
 }
 
+/// Clients that have written too little by the end of a story go on until then.
+const WRITTEN_BY_MS: u64 = 20_000;
+
 /// Every scenario.
 pub const ALL: [Scenario; 33] = [
     Scenario { name: "leader_crash", tell: leader_crash::the_leader_crashes_and_comes_back },

@@ -1,5 +1,6 @@
 //! Power cut in the middle of a commit.
 
+use super::WRITTEN_BY_MS;
 use crate::cluster::{Cluster, Report, Workload};
 
 /// The leader's power fails in the middle of a write to its disk, then a replica's, then that of
@@ -40,10 +41,9 @@ pub(super) fn the_power_fails_in_the_middle_of_a_commit(seed: u64) -> Report {
     cluster.within_ms(5_000).one_leads();
     cluster.write("size", "large").acked_within_ms(5_000);
     cluster.run_for_ms(1_000);
+    cluster.within_ms(WRITTEN_BY_MS).acknowledged(51);
     cluster.stop_writers();
     cluster.within_ms(10_000).one_leader_and_equal_logs();
     cluster.read("colour").sees(&blue);
-    let report = cluster.check_invariants();
-    assert!(report.acknowledged_count > 50, "the clients hardly wrote: {report:?}");
-    report
+    cluster.check_invariants()
 }
