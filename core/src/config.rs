@@ -154,7 +154,7 @@ pub struct ClusterSettings {
     /// Two clusters of different names never talk to each other. Default `quorate`.
     #[serde(default = "cluster_name")]
     pub name: String,
-    /// The founding voters, in an order that is the same everywhere: it gives their first ids.
+    /// The founders, in an order that is the same everywhere: it gives their first ids.
     pub members: Vec<MemberSettings>,
     /// How often a leader shows itself. Default 30.
     #[serde(default = "heartbeat_interval_ms")]

@@ -49,7 +49,7 @@ fn a_failure_leaves_a_choice_file_and_says_where() {
     let place = tempfile::tempdir().expect("a temporary directory can be made");
     let edit = |gust, site: &str| Edit { site: site.to_owned(), instance: gust, k: 1, value: 0 };
     let sites = ["strikes", "pause_ms", "lasts_ms"].map(|name| format!("storm.gust.{name}"));
-    // From 101 on are those that strike when none has bitten.
+    // From 101 on are those that strike while too little was tested.
     let gusts = (1..=15).chain(101..=140);
     let mut edits: Vec<Edit> =
         gusts.flat_map(|gust| sites.each_ref().map(|site| edit(gust, site))).collect();

@@ -1,4 +1,5 @@
-//! The `quorate` executable of the same build: found, built once if it is missing, and run.
+//! The `quorate` executable as operators build it, without the features of the simulator: found,
+//! built once if it is missing, and run.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -7,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-/// The executable under test: `QUORATE_BINARY` if that is set, or the one beside this test.
+/// The executable under test: `QUORATE_BINARY` if that is set, or one that is built
+/// beside this test.
 ///
 /// Cargo builds a package's binaries for that package's own tests only, so in this package the
 /// first test to ask runs `cargo build`, which takes a moment if nothing has changed. Panics if

@@ -346,15 +346,6 @@ impl Demo {
         words
     }
 
-    /// It says that it cuts the network, and then it does.
-    fn wait_for_table(&self) {
-        let began = Instant::now();
-        while !has_table(self.child.id()) {
-            assert!(began.elapsed() < Duration::from_secs(10), "the network is not cut");
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-
     /// No process, no file and no rule of the network is left.
     fn left_nothing(&self, test: &str) {
         assert_eq!(self.processes(), Vec::<String>::new());
@@ -376,8 +367,19 @@ impl Drop for Demo {
     }
 }
 
-/// Whether the demo with this process id has rules in the network.
+/// What the demo says when there is most to clean up: with nft, in the middle of the cut.
+fn where_most_is_to_clean_up() -> &'static str {
+    match cut::missing() {
+        Some(_) => "SIGSTOP for half of them",
+        None => "the network between the two halves is cut",
+    }
+}
+
+/// Whether the demo with this process id has rules in the network; without nft nobody has.
 fn has_table(pid: u32) -> bool {
+    if cut::missing().is_some() {
+        return false;
+    }
     let listed = Command::new("nft").args(["list", "tables"]).output().expect("nft runs");
     assert!(listed.status.success(), "{listed:?}");
     let name = format!("quorate_demo_{pid}");
@@ -420,11 +422,7 @@ fn the_demo_loses_nothing_and_leaves_nothing() {
 #[test]
 fn an_interrupted_demo_leaves_nothing() {
     let mut demo = Demo::start();
-    // With nft, in the middle of the cut: then there is most to clean up.
-    let at = match cut::missing() {
-        Some(_) => "SIGSTOP for half of them",
-        None => "the network between the two halves is cut",
-    };
+    let at = where_most_is_to_clean_up();
     let mut is_interrupted = false;
     let (code, printed, said) = demo.ended(|demo, line| {
         if line.contains(at) {
@@ -435,9 +433,7 @@ fn an_interrupted_demo_leaves_nothing() {
                 "four daemons and a writer: {running:#?}\n{}",
                 demo.last_words()
             );
-            if cut::missing().is_none() {
-                demo.wait_for_table();
-            }
+            assert_eq!(has_table(demo.child.id()), cut::missing().is_none(), "the network is cut");
             demo.signal(libc::SIGINT);
             is_interrupted = true;
         }
@@ -451,13 +447,14 @@ fn an_interrupted_demo_leaves_nothing() {
 #[test]
 fn a_killed_demo_leaves_no_process_and_no_rule() {
     if let Some(reason) = cut::missing() {
-        return skip("a_killed_demo_leaves_no_process_and_no_rule", &reason);
+        skip("a_killed_demo_leaves_no_process_and_no_rule_with_nft", &reason);
     }
     let mut demo = Demo::start();
+    let at = where_most_is_to_clean_up();
     let mut is_killed = false;
     let (code, printed, said) = demo.ended(|demo, line| {
-        if line.contains("the network between the two halves is cut") {
-            demo.wait_for_table();
+        if line.contains(at) {
+            assert_eq!(has_table(demo.child.id()), cut::missing().is_none(), "the network is cut");
             demo.signal(libc::SIGKILL);
             is_killed = true;
         }

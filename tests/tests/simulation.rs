@@ -159,7 +159,7 @@ fn nobody_waits_for_a_leader_whose_machine_is_dark() {
 }
 
 #[test]
-fn the_first_founder_dies_while_the_cluster_is_founded() {
+fn a_founder_dies_while_the_cluster_is_founded() {
     tell("hunt_founding");
 }
 

@@ -136,7 +136,10 @@ pub(super) async fn run(
     let handle = common.handle(&contexts, &replication, &watches);
     // Before anybody can ask: a founder that has voted can found no more, and if the one that it
     // voted for died now, nobody would know who the voters are.
-    common.found(&consensus).await.map_err(refused)?;
+    if let Err(error) = common.found(&consensus).await {
+        handle.stop().await;
+        return Err(refused(error));
+    }
     common.open(listener, consensus.clone(), &replication, &watches);
     common.introduce(contexts, &replication, senders.leadership);
     #[cfg(feature = "api")]
@@ -203,7 +206,7 @@ impl Common {
         .await
     }
 
-    /// Writes down who the founding members are, if this node is one of them and has no log yet.
+    /// Writes down who the founders are, if this node is one of them and has no log yet.
     async fn found(&self, consensus: &Consensus) -> io::Result<()> {
         let founders_count = self.settings.cluster.founders().len() as u64;
         let founders: BTreeSet<NodeId> = (1..=founders_count).map(NodeId).collect();
@@ -212,9 +215,10 @@ impl Common {
         }
         if planted("doors_open_before_founding") {
             let consensus = consensus.clone();
-            tokio::task::spawn_local(async move {
+            self.tasks.spawn(async move {
+                // Longer than an election takes: others ask meanwhile.
                 tokio::time::sleep(Duration::from_millis(500)).await;
-                consensus.found(founders).await
+                let _ = consensus.found(founders).await;
             });
             return Ok(());
         }

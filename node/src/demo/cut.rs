@@ -59,7 +59,8 @@ impl Cut {
 
 impl Drop for Cut {
     fn drop(&mut self) {
-        // If one fails there is nothing to heal: the table goes with its owner.
+        // The table goes with its owner, but some time later; this is at once. If it fails there is
+        // nothing to heal.
         let _ = self.order(&format!("delete table ip {}\nquit\n", self.table));
         self.owner.stdin.take();
         let _ = self.owner.wait();

@@ -124,9 +124,9 @@ async fn cut_by_network(report: &mut Report, stage: &Stage) -> Result<(), DemoEr
     let (half, others) = halves(stage).await?;
     let address = |at: &usize| stage.daemons[*at].plan().member().address;
     let of = |group: &[usize]| group.iter().map(address).collect::<Vec<_>>();
-    report.tell("the network between the two halves is cut");
-    let cut_ns = now_ns();
     let cut = Cut::between(&of(&half), &of(&others))?;
+    let cut_ns = now_ns();
+    report.tell("the network between the two halves is cut");
     tokio::time::sleep(CUT).await;
     note_silence(report, stage, cut_ns, "by nft")?;
     let healed_ns = now_ns();

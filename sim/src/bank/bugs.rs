@@ -11,7 +11,7 @@ const fn test(suite: &'static str, name: &'static str) -> Finder {
 }
 
 /// The bank, in the order of the promises.
-pub const BUGS: [Bug; 29] = [
+pub const BUGS: [Bug; 30] = [
     Bug {
         name: "vote_not_persisted",
         what: "a voter answers before its vote is on the disk, and forgets it with the next crash",
@@ -212,7 +212,14 @@ pub const BUGS: [Bug; 29] = [
         name: "doors_open_before_founding",
         what: "a founder can be asked for its vote before it has written down who the voters are",
         promises: &[22],
-        found_by: scenario("hunt_founding", 40),
+        found_by: scenario("hunt_founding", 200),
         says: "nobody else may act",
+    },
+    Bug {
+        name: "database_made_in_place",
+        what: "the database of snapshots is made where it belongs, in several writes",
+        promises: &[22],
+        found_by: scenario("hunt_founding", 200),
+        says: "state.redb is damaged",
     },
 ];

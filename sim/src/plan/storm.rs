@@ -9,8 +9,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::members::Standing;
-use super::{ACKNOWLEDGED_COUNT_MIN, Gust, Plan};
-use crate::cluster::{Changing, Cluster, Report};
+use super::{Gust, Plan, lack_of};
+use crate::cluster::{Changing, Cluster};
 use crate::world::{LinkSettings, MachineId};
 
 /// Time in which a node whose disk refused may still find out, and end.
@@ -154,7 +154,7 @@ impl<'a> Storm<'a> {
             }
         }
         let mut nth = 0;
-        while self.tested_too_little()
+        while lack_of(&self.cluster.report()).is_some()
             && let Some(gust) = self.plan.encore(self.cluster.choices(), nth)
         {
             if gust.strikes {
@@ -163,11 +163,6 @@ impl<'a> Storm<'a> {
             self.run_for_ms(gust.pause_ms + gust.lasts_ms);
             nth += 1;
         }
-    }
-
-    fn tested_too_little(&self) -> bool {
-        let Report { coverage, acknowledged_count, .. } = self.cluster.report();
-        coverage.bit_count() == 0 || acknowledged_count < ACKNOWLEDGED_COUNT_MIN
     }
 
     pub(super) fn now_ms(&self) -> u64 {

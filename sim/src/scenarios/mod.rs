@@ -104,7 +104,7 @@ pub const ALL: [Scenario; 33] = [
     },
     Scenario {
         name: "hunt_founding",
-        tell: hunt_founding::the_first_founder_dies_while_the_cluster_is_founded,
+        tell: hunt_founding::a_founder_dies_while_the_cluster_is_founded,
     },
     Scenario { name: "hunt_lease", tell: hunt_lease::the_others_start_anew_while_a_lease_holds },
     Scenario { name: "hunt_poor_links", tell: hunt_poor_links::a_leader_with_poor_links_gives_way },

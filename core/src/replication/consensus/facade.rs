@@ -147,10 +147,14 @@ impl Consensus {
         })
     }
 
-    /// Writes the founding members as the first entry. Every founding node does it, with the same
-    /// members, before any other can reach it; on a node that has a log it does nothing.
+    /// Writes the founders as the first entry. Each of them does it, with the same members, before
+    /// any other node can reach it; on a node that has a log, or has voted, it does nothing.
     pub(crate) async fn found(&self, members: BTreeSet<NodeId>) -> io::Result<()> {
         if self.raft.is_initialized().await.map_err(io::Error::other)? {
+            if self.raft.metrics().borrow_watched().last_log_index.is_none() {
+                let node = self.this;
+                tracing::warn!(%node, "a founder has voted and has no log: it waits for a leader");
+            }
             return Ok(());
         }
         let nodes: BTreeMap<NodeId, EmptyNode> =

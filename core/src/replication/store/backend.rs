@@ -9,6 +9,7 @@ use std::sync::Arc;
 use redb::{Builder, Database, DatabaseError, StorageBackend, StorageError};
 
 use super::StoreError;
+use crate::observe::planted;
 use crate::ports::{Blocks, Disk, OpenHow};
 
 /// redb asks for little memory: snapshots are read once.
@@ -51,12 +52,37 @@ impl StorageBackend for Backend {
 }
 
 /// Opens a database, making it if it is missing. Blocks: call it on a lane.
-///
-/// A damaged file makes redb panic in places; here, and only here, a panic becomes an error.
 pub(super) fn open(disk: &dyn Disk, path: &Path) -> Result<Arc<Database>, StoreError> {
-    let blocks = disk
-        .open(path, OpenHow::CreateIfMissing)
-        .map_err(|error| StoreError::Io { path: path.to_owned(), error })?;
+    let refused = |error| StoreError::Io { path: path.to_owned(), error };
+    let blocks = match disk.open(path, OpenHow::Existing) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            make(disk, path)?;
+            disk.open(path, OpenHow::Existing)
+        }
+        other => other,
+    };
+    Ok(Arc::new(open_blocks(blocks.map_err(refused)?, path)?))
+}
+
+/// Makes an empty database beside its place, then puts it there: redb makes one in several writes,
+/// and what a crash leaves of them it opens no more.
+fn make(disk: &dyn Disk, path: &Path) -> Result<(), StoreError> {
+    let refused = |error| StoreError::Io { path: path.to_owned(), error };
+    if planted("database_made_in_place") {
+        return disk.open(path, OpenHow::CreateIfMissing).map(drop).map_err(refused);
+    }
+    let beside = path.with_extension("new");
+    match disk.remove(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(refused(error)),
+        Ok(()) | Err(_) => {}
+    }
+    let blocks = disk.open(&beside, OpenHow::CreateIfMissing).map_err(refused)?;
+    drop(open_blocks(blocks, path)?);
+    disk.rename(&beside, path).map_err(refused)
+}
+
+/// A damaged file makes redb panic in places; here, and only here, a panic becomes an error.
+fn open_blocks(blocks: Box<dyn Blocks>, path: &Path) -> Result<Database, StoreError> {
     let opening = AssertUnwindSafe(|| {
         Builder::new().set_cache_size(CACHE_SIZE_BYTES).create_with_backend(Backend(blocks))
     });
@@ -65,7 +91,7 @@ pub(super) fn open(disk: &dyn Disk, path: &Path) -> Result<Arc<Database>, StoreE
     let opened = catch_unwind(opening);
     GUARDED.set(false);
     match opened {
-        Ok(Ok(database)) => Ok(Arc::new(database)),
+        Ok(Ok(database)) => Ok(database),
         // What the system refuses says nothing about the file: a full disk is no damage.
         Ok(Err(DatabaseError::Storage(StorageError::Io(error))))
             if error.raw_os_error().is_some() =>

@@ -98,6 +98,29 @@ fn a_leader_goes_down_at_every_send_and_nothing_acknowledged_is_lost() {
     }
 }
 
+/// Of every operation two disks are told, which keep different parts of what was not synced.
+#[test]
+fn a_first_start_that_is_cut_off_anywhere_is_made_good_by_the_next() {
+    let verbs = [Cluster::crash_at_disk_operation, Cluster::cut_power_at_disk_operation];
+    for (verb, seed) in verbs.into_iter().flat_map(|verb| [(verb, 1), (verb, 2)]) {
+        let struck_count = strike_everywhere(400, move |k| {
+            let mut cluster = Cluster::of(3).links(Default::default()).stopped().seed(seed);
+            verb(&mut cluster, "n1", k);
+            cluster.restart(&["n1"]);
+            cluster.run_for_ms(100);
+            let is_struck = !cluster.is_running("n1");
+            cluster.calm();
+            cluster.restart_all();
+            let blue = cluster.write("colour", "blue").acked_within_ms(5_000);
+            cluster.within_ms(5_000).one_leader_and_equal_logs();
+            cluster.read("colour").sees(&blue);
+            cluster.check_invariants();
+            is_struck
+        });
+        assert!(struck_count >= 12, "{struck_count}: a first start is at least so many operations");
+    }
+}
+
 #[test]
 fn corrupted_packets_cost_reconnects_and_nothing_else() {
     repeats(|| {
