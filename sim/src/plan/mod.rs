@@ -155,7 +155,7 @@ pub fn tell(seed: u64, theme: Theme) -> Report {
     storm.calm();
     let report = cluster.check_invariants();
     if let Some(lack) = lack_of(&report) {
-        cluster.reject(&format!("{TOO_LITTLE}: {lack}: {report:?}"));
+        panic!("{TOO_LITTLE}: {lack}: {report:?}");
     }
     report
 }
