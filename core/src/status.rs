@@ -5,6 +5,7 @@
 //!
 //! Read next: [`Status`], then `api/health.rs` for who shows it.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use actix::prelude::*;
@@ -68,6 +69,68 @@ impl Status {
     pub fn has_leader(&self) -> bool {
         self.leader.is_some_and(|leader| leader != self.node || self.acting)
     }
+
+    /// The member of that name, or of that id, written as n2.
+    pub fn member(&self, name: &str) -> Option<&MemberStatus> {
+        let by_name = self.members.iter().find(|member| member.name == name);
+        by_name.or_else(|| self.members.iter().find(|member| member.id.to_string() == name))
+    }
+
+    /// How many more voters may be lost, as far as this node knows who answers.
+    pub fn tolerance(&self) -> Tolerance {
+        let votes = |member: &&MemberStatus| self.voters.contains(&member.id);
+        let answers = |member: &&MemberStatus| member.id == self.node || member.answers();
+        let answering_count = self.members.iter().filter(votes).filter(answers).count();
+        Tolerance::of(self.voters.len(), answering_count)
+    }
+}
+
+/// How many voters a cluster has, how many of them answer, and how many must.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tolerance {
+    /// All that vote.
+    pub voters_count: usize,
+    /// Those that answer, as far as the node knows that was asked; itself included if it votes.
+    pub answering_count: usize,
+    /// A majority of all.
+    pub quorum_count: usize,
+    /// How many more may be lost; `None` if the quorum is lost.
+    pub losses: Option<usize>,
+}
+
+impl Tolerance {
+    /// Of so many voters, of whom so many answer.
+    pub fn of(voters_count: usize, answering_count: usize) -> Tolerance {
+        let quorum_count = voters_count / 2 + 1;
+        let losses = answering_count.checked_sub(quorum_count);
+        Tolerance { voters_count, answering_count, quorum_count, losses }
+    }
+
+    /// What an operator should know about the number of voters; `None` if it is well chosen.
+    pub fn advice(&self) -> Option<&'static str> {
+        match self.voters_count {
+            1 => Some("one voter survives no loss: add two nodes"),
+            even if even % 2 == 0 => Some(
+                "an even number survives no more than one voter less would, and losing exactly \
+                 half stops it: add a node",
+            ),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Tolerance {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.losses {
+            None => write!(out, "the quorum is lost")?,
+            Some(0) => write!(out, "no node may be lost now")?,
+            Some(1) => write!(out, "1 node may be lost now")?,
+            Some(losses) => write!(out, "{losses} nodes may be lost now")?,
+        }
+        let Tolerance { voters_count, answering_count, quorum_count, .. } = self;
+        write!(out, ": {answering_count} of {voters_count} voters answer, {quorum_count} must")?;
+        self.advice().map_or(Ok(()), |advice| write!(out, "; {advice}"))
+    }
 }
 
 /// What a node knows of one member.
@@ -99,6 +162,15 @@ pub struct MemberStatus {
     pub matching_index: Option<LogIndex>,
 }
 
+impl MemberStatus {
+    /// Whether nothing says that it does not: neither gossip nor pings.
+    pub fn answers(&self) -> bool {
+        let is_down = self.view.as_ref().is_some_and(|view| view.value == "down");
+        let is_silent = self.health.as_ref().is_some_and(|seen| seen.value == Health::Silent);
+        !is_down && !is_silent
+    }
+}
+
 /// Something a node was told, and how long ago.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fact<T> {
@@ -117,4 +189,28 @@ pub struct Figure {
     pub name: String,
     /// How much.
     pub value: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_lost_is_said_in_a_sentence() {
+        for (voters, answering, losses, says) in [
+            (3, 3, Some(1), "1 node may be lost now: 3 of 3 voters answer, 2 must"),
+            (3, 2, Some(0), "no node may be lost now: 2 of 3 voters answer, 2 must"),
+            (3, 1, None, "the quorum is lost: 1 of 3 voters answer, 2 must"),
+            (5, 5, Some(2), "2 nodes may be lost now: 5 of 5 voters answer, 3 must"),
+            (1, 1, Some(0), "no node may be lost now: 1 of 1 voters answer, 1 must; one voter"),
+            (4, 4, Some(1), "1 node may be lost now: 4 of 4 voters answer, 3 must; an even number"),
+            (4, 2, None, "the quorum is lost: 2 of 4 voters answer, 3 must; an even number"),
+            (0, 0, None, "the quorum is lost: 0 of 0 voters answer, 1 must"),
+        ] {
+            let tolerance = Tolerance::of(voters, answering);
+            assert_eq!(tolerance.losses, losses, "{voters} {answering}");
+            assert!(tolerance.to_string().starts_with(says), "{tolerance}");
+        }
+        assert_eq!(Tolerance::of(5, 5).advice(), None);
+    }
 }

@@ -3,13 +3,13 @@
 //! An edge: it parses, calls one function, and turns what that says into an exit code.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::exit::Exit;
-use crate::{daemon, demo, kv, status};
+use crate::place::Place;
+use crate::{balancer, cluster, daemon, demo, kv, ports, profiles};
 
 /// Keeps a service alive on a handful of machines.
 #[derive(Debug, Parser)]
@@ -28,12 +28,20 @@ enum Command {
     /// Run a node on this machine
     #[command(subcommand)]
     Node(NodeCommand),
+    /// Choose the cluster that the other commands ask
+    #[command(subcommand)]
+    Profiles(profiles::ProfilesCommand),
     /// Read and write keys
     #[command(subcommand)]
     Kv(kv::KvCommand),
-    /// Look at the cluster
+    /// Look at the cluster, and say who is to lead
     #[command(subcommand)]
-    Cluster(ClusterCommand),
+    Cluster(cluster::ClusterCommand),
+    /// Print every port that a daemon listens on
+    Ports(ports::PortsArguments),
+    /// Print settings for a load balancer that follows the leader
+    #[command(subcommand)]
+    Lb(balancer::BalancerCommand),
     /// Show on this machine, in a minute, that a dead leader and half a dead cluster lose nothing
     Demo(demo::DemoArguments),
     /// Write random values to a running cluster, each acknowledged one into a ledger first
@@ -56,30 +64,21 @@ enum NodeCommand {
     },
 }
 
-#[derive(Debug, Subcommand)]
-enum ClusterCommand {
-    /// Who leads, who votes, and how far each node is
-    Status {
-        #[command(flatten)]
-        nodes: NodesArguments,
-        /// For programs
-        #[arg(long)]
-        json: bool,
-    },
-}
-
 /// Whom to ask.
 #[derive(Args, Clone, Debug)]
 pub struct NodesArguments {
-    /// APIs of the nodes to ask, in this order until one answers
+    /// APIs of the nodes to ask, instead of those of a profile; any member will do. Without a
+    /// profile: the three nodes of the quick start, 127.0.0.11 to 127.0.0.13
     #[arg(
         long = "node",
-        value_name = "ADDRESS:PORT",
+        value_name = "ADDRESS[:PORT]",
         value_delimiter = ',',
-        env = "QUORATE_NODES",
-        default_value = "127.0.0.11:8500,127.0.0.12:8500,127.0.0.13:8500"
+        env = "QUORATE_NODES"
     )]
-    pub nodes: Vec<SocketAddr>,
+    pub nodes: Vec<Place>,
+    /// The profile to use for this command
+    #[arg(long, value_name = "NAME", env = "QUORATE_PROFILE")]
+    pub profile: Option<String>,
 }
 
 /// Parses the process's arguments and does what they say. Wrong usage ends the process with 2.
@@ -91,8 +90,11 @@ pub fn main() -> Exit {
     let Cli { command } = Cli::parse();
     match command {
         Command::Node(NodeCommand::Run { config }) => daemon::run(&config),
+        Command::Profiles(command) => profiles::run(command),
         Command::Kv(command) => kv::run(command),
-        Command::Cluster(ClusterCommand::Status { nodes, json }) => status::run(&nodes, json),
+        Command::Cluster(command) => cluster::run(command),
+        Command::Ports(arguments) => ports::run(&arguments),
+        Command::Lb(command) => balancer::run(command),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::DemoWriter(arguments) => demo::writer::run(&arguments),
         Command::DemoVerdict(arguments) => demo::check::run(&arguments),

@@ -1,4 +1,4 @@
-//! Asks the nodes of a cluster on behalf of a command.
+//! Asks the nodes of a cluster on behalf of a command: those that it names, or those of a profile.
 //!
 //! `quorate_core::api::Client` does the asking, and tries again where that is safe. What a command
 //! needs besides is here: a client without a data directory, lists of any length, and exit codes.
@@ -9,30 +9,69 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use quorate_core::api::{Answered, Client, ClientError, FoundBody, KeyBody, ListOf, WriteBody};
-use quorate_core::ids::LogIndex;
+use quorate_core::api::{
+    Answered, Client, ClientError, FoundBody, KeyBody, ListOf, MemberList, WriteBody,
+};
+use quorate_core::ids::{LogIndex, NodeId};
 use quorate_core::ports::{Blocks, Disk, Env, Lane, OpenHow};
 use quorate_core::replication::Consistency;
 use quorate_core::status::Status;
 use quorate_net::{BootClock, OsEntropy, TokioNet};
 
+use crate::cli::NodesArguments;
 use crate::exit::Exit;
+use crate::profiles::{Profile, ProfileError, Profiles, Store, addresses_of};
+
+/// Where the nodes of the quick start are; asked if there is neither a profile nor an option.
+const QUICK_START: [&str; 3] = ["127.0.0.11:8500", "127.0.0.12:8500", "127.0.0.13:8500"];
 
 /// The nodes of one cluster, as one client sees them.
 pub struct Nodes {
     client: Client,
+    profile: Option<(Store, String)>,
 }
 
 impl Nodes {
     /// Panics if `addresses` is empty: there would be nobody to ask.
     pub fn new(addresses: &[SocketAddr]) -> Nodes {
-        Nodes { client: Client::new(env(addresses[0]), addresses.to_vec()) }
+        Nodes { client: Client::new(env(addresses[0]), addresses.to_vec()), profile: None }
+    }
+
+    /// Those that the arguments name: nodes, else a profile, else the profile in use.
+    pub fn of(arguments: &NodesArguments) -> Result<Nodes, ProfileError> {
+        if !arguments.nodes.is_empty() {
+            return Ok(Nodes::new(&addresses_of(&arguments.nodes)?));
+        }
+        let store = Store::of_user();
+        let mut profiles = store.as_ref().map_or(Ok(Profiles::default()), Store::load)?;
+        let named = arguments.profile.clone().or(profiles.current.take());
+        let (Some(store), Some(name)) = (store, named) else {
+            return match arguments.profile.clone() {
+                Some(_) => Err(ProfileError::NoHome),
+                None => Ok(Nodes::new(&QUICK_START.map(|at| at.parse().expect("an address")))),
+            };
+        };
+        let Some(Profile { given, list, .. }) = profiles.profiles.remove(&name) else {
+            return Err(ProfileError::Unknown { name });
+        };
+        let members = list.members.iter().map(|member| member.api);
+        // A name that stands for nothing any more is no reason to leave the members alone.
+        let given = given.iter().flat_map(|place| place.resolve().unwrap_or_default());
+        let addresses: Vec<SocketAddr> = members.chain(given).collect();
+        let client = Client::new(env(addresses[0]), addresses).knowing(list);
+        Ok(Nodes { client, profile: Some((store, name)) })
     }
 
     /// How long a call may take with all its attempts, and how long one attempt.
     #[must_use]
-    pub fn with_deadline_ms(self, call_ms: u64, attempt_ms: u64) -> Nodes {
-        Nodes { client: self.client.with_deadline_ms(call_ms, attempt_ms) }
+    pub fn with_deadline_ms(mut self, call_ms: u64, attempt_ms: u64) -> Nodes {
+        self.client.set_deadline_ms(call_ms, attempt_ms);
+        self
+    }
+
+    /// The newest member list that was heard of.
+    pub fn members(&self) -> Option<&MemberList> {
+        self.client.members()
     }
 
     /// Who answered last.
@@ -100,9 +139,49 @@ impl Nodes {
         self.client.delete(key).await
     }
 
+    /// The profile that these are from, if any.
+    pub fn profile(&self) -> Option<&str> {
+        self.profile.as_ref().map(|(_, name)| name.as_str())
+    }
+
+    /// What the leader says of itself and its cluster; without a leader, what any node says.
+    pub async fn status_of_leader(&mut self) -> Result<Status, ClientError> {
+        self.client.status_of_leader().await
+    }
+
+    /// Hands leadership to the member of that name; returns once it leads.
+    pub async fn switchover(&mut self, to: &str) -> Result<NodeId, ClientError> {
+        self.client.switchover(Some(to)).await
+    }
+
     /// What a node says of itself and its cluster.
     pub async fn status(&mut self) -> Result<Status, ClientError> {
         self.client.status().await
+    }
+}
+
+/// The profile follows: what was learnt about the members outlives the command.
+impl Drop for Nodes {
+    fn drop(&mut self) {
+        let (Some((store, name)), Some(list)) = (&self.profile, self.client.members()) else {
+            return;
+        };
+        let is_newer = |profile: &Profile| {
+            profile.list.cluster_id == list.cluster_id && profile.list.version < list.version
+        };
+        let known = store.load().map(|mut profiles| profiles.profiles.remove(name));
+        if !known.is_ok_and(|known| known.as_ref().is_some_and(is_newer)) {
+            return;
+        }
+        let kept = store.change(|profiles| {
+            if let Some(profile) = profiles.profiles.get_mut(name).filter(|known| is_newer(known)) {
+                profile.list = list.clone();
+            }
+            Ok(())
+        });
+        if let Err(error) = kept {
+            eprintln!("the profile does not follow: {error}");
+        }
     }
 }
 
@@ -111,13 +190,14 @@ pub fn exit_of(error: &ClientError) -> Exit {
     match error {
         ClientError::Refused(problem) => match problem.code.as_str() {
             "Q1001" | "Q1003" | "Q1007" | "Q1011" | "Q1012" => Exit::NoLeader,
-            "Q1105" => Exit::Conflict,
+            "Q1105" | "Q1022" => Exit::Conflict,
             "Q1106" => Exit::NotFound,
             code if code.starts_with("Q11") => Exit::Usage,
             _ => Exit::Failed,
         },
         ClientError::OutcomeUnknown { .. } => Exit::TimedOut,
-        ClientError::Unreachable { .. } | ClientError::NotQuorate { .. } => Exit::Failed,
+        ClientError::Unreachable { .. } => Exit::NoLeader,
+        ClientError::NotQuorate { .. } => Exit::Failed,
     }
 }
 
@@ -193,5 +273,7 @@ mod tests {
         let last = String::new();
         let unknown = ClientError::OutcomeUnknown { waited_ms: 1, last };
         assert_eq!(exit_of(&unknown), Exit::TimedOut);
+        let nobody = ClientError::Unreachable { waited_ms: 1, each: String::new() };
+        assert_eq!(exit_of(&nobody), Exit::NoLeader);
     }
 }

@@ -159,6 +159,11 @@ fn nobody_waits_for_a_leader_whose_machine_is_dark() {
 }
 
 #[test]
+fn one_living_address_of_three_is_enough() {
+    tell("hunt_dead_addresses");
+}
+
+#[test]
 fn a_founder_dies_while_the_cluster_is_founded() {
     tell("hunt_founding");
 }

@@ -1,35 +1,35 @@
-//! One call of a client: attempts at one address after the other, until the deadline.
+//! One call of a client: rounds of attempts, until one settles it or its time is over.
 
-use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
-use axum::http::header::HOST;
-use axum::http::{HeaderMap, Method, Request, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper_util::rt::TokioIo;
-use tokio::task::JoinHandle;
 
 use super::client::ClientError;
-use super::{INDEX_HEADER, Problem, REQUEST_ID_HEADER};
+use super::race::{Attempted, Connection, Places, Race};
+use super::{INDEX_HEADER, MemberList, Problem};
 use crate::ids::RequestId;
-use crate::ports::{Env, Now};
+use crate::observe::planted;
+use crate::ports::Env;
+use crate::status::Status;
 
-/// Pause before the next address: longer than a refusal takes, shorter than an election.
+/// Pause between two rounds: longer than a refusal takes, shorter than an election.
 const RETRY_PAUSE_MS: u64 = 20;
-/// The largest answer that is read: a full list as base64, and its keys.
-const ANSWER_SIZE_BYTES_MAX: usize = 16 << 20;
+/// How long an address is asked alone before the next one is asked as well: longer than a node
+/// needs that has nothing else to do.
+const HEAD_START_MS: u64 = 50;
 
-/// When a call may be sent again.
+/// When a call may be sent again, and to two nodes at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Repeat {
     /// It changes nothing.
     Read,
     /// It is applied once, however often it is sent.
     Write(RequestId),
-    /// Only if it cannot have taken effect.
+    /// Only if it cannot have taken effect; it is for the leader alone.
     IfRefused,
 }
 
@@ -56,175 +56,239 @@ pub(super) struct Reply {
 /// How a call ended: with a success, or an error and the reply that gave it.
 pub(super) type Ended = Result<Reply, (ClientError, Option<Reply>)>;
 
-/// Addresses, and the connection to one of them.
-pub(super) struct Calls {
-    env: Env,
-    addresses: Vec<SocketAddr>,
-    /// Position in `addresses` of the one in use, from 0.
-    at: usize,
-    connection: Option<Connection>,
+/// What a reply means for its call.
+enum Verdict {
+    Final(Ended),
+    /// Refused here; final unless another attempt may have written.
+    Refused(Problem, Reply),
+    /// Another node, or a later attempt, may tell more.
+    Open,
+}
+
+/// How long what may take.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
     call_ms: u64,
     attempt_ms: u64,
+    /// A call that nobody has answered in any way ends then.
+    unanswered_ms: u64,
 }
 
-struct Connection {
-    requests: SendRequest<Full<Bytes>>,
-    driver: JoinHandle<()>,
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.driver.abort();
-    }
+/// The nodes of a cluster, and the connection to one of them.
+pub(super) struct Calls {
+    env: Env,
+    places: Places,
+    connection: Option<Connection>,
+    limits: Limits,
 }
 
 /// What is known after some attempts without a final answer.
 #[derive(Default)]
 struct Tried {
     may_have_written: bool,
+    /// Whether a node has answered, whatever it said.
+    is_answered: bool,
     problem: Option<Problem>,
+    /// Who answered and is no node.
+    alien: Option<String>,
     last: String,
+    /// What each address did when it was asked last.
+    each: BTreeMap<SocketAddr, String>,
 }
 
 impl Calls {
-    pub(super) fn new(env: Env, addresses: Vec<SocketAddr>) -> Calls {
-        assert!(!addresses.is_empty(), "a client has somebody to ask");
-        Calls { env, addresses, at: 0, connection: None, call_ms: 10_000, attempt_ms: 2_000 }
+    pub(super) fn new(env: Env, given: Vec<SocketAddr>) -> Calls {
+        let limits = Limits { call_ms: 10_000, attempt_ms: 2_000, unanswered_ms: 2_500 };
+        Calls { env, places: Places::of(given), connection: None, limits }
     }
 
     pub(super) fn limit_ms(&mut self, call_ms: u64, attempt_ms: u64) {
-        (self.call_ms, self.attempt_ms) = (call_ms, attempt_ms);
+        self.limits = Limits { call_ms, attempt_ms, unanswered_ms: call_ms };
     }
 
+    /// Who answered last, or is asked first.
     pub(super) fn address(&self) -> SocketAddr {
-        self.addresses[self.at]
+        self.places.last()
+    }
+
+    pub(super) fn list(&self) -> Option<&MemberList> {
+        self.places.list()
+    }
+
+    pub(super) fn learn(&mut self, list: MemberList) {
+        self.places.learn(list);
     }
 
     /// Tries until something settles the call, or its time is over.
     pub(super) async fn perform(&mut self, call: Call) -> Ended {
-        let deadline = self.env.clock.now().plus_ms(self.call_ms);
+        let Limits { call_ms, attempt_ms, unanswered_ms } = self.limits;
+        let began = self.env.clock.now();
+        let call = Rc::new(call);
         let mut tried = Tried::default();
         loop {
-            let left_ms = deadline.ms_since(self.env.clock.now());
-            if left_ms == 0 {
-                return Err((tried.give_up(self.call_ms), None));
+            let waited_ms = self.env.clock.now().ms_since(began);
+            let end_ms = if tried.is_answered { call_ms } else { call_ms.min(unanswered_ms) };
+            if waited_ms >= end_ms {
+                return Err((tried.give_up(waited_ms), None));
             }
-            let was_sent = Cell::new(false);
-            let limit = Duration::from_millis(left_ms.min(self.attempt_ms));
-            let attempt = self.attempt(&call, &was_sent);
-            let failure = match tokio::time::timeout(limit, attempt).await {
-                Ok(Ok(reply)) => match tried.judge(&call, reply) {
-                    Some(ended) => return ended,
-                    None => None,
-                },
-                Ok(Err(detail)) => Some(detail),
-                Err(_) => Some(format!("no answer in {} ms", limit.as_millis())),
+            let limit_ms = attempt_ms.min(end_ms - waited_ms);
+            let ended = match call.repeat {
+                Repeat::IfRefused => self.ask_leader(&call, limit_ms, &mut tried).await,
+                Repeat::Read | Repeat::Write(_) => self.race(&call, limit_ms, &mut tried).await,
             };
-            if let Some(detail) = failure {
-                tried.last = format!("{}: {detail}", self.address());
-                tried.may_have_written |= was_sent.get() && call.repeat != Repeat::Read;
+            if let Some(ended) = ended {
+                return ended;
             }
             if tried.may_have_written && call.repeat == Repeat::IfRefused {
-                return Err((tried.give_up(self.call_ms - left_ms), None));
+                return Err((tried.give_up(waited_ms), None));
             }
-            self.turn(deadline).await;
+            self.connection = None;
+            let left_ms = end_ms.saturating_sub(self.env.clock.now().ms_since(began));
+            tokio::time::sleep(Duration::from_millis(left_ms.min(RETRY_PAUSE_MS))).await;
         }
     }
 
-    /// Leaves this address for the next.
-    async fn turn(&mut self, deadline: Now) {
-        self.connection = None;
-        self.at = (self.at + 1) % self.addresses.len();
-        let left = deadline.since(self.env.clock.now());
-        tokio::time::sleep(left.min(Duration::from_millis(RETRY_PAUSE_MS))).await;
-    }
-
-    /// Sends once. `was_sent` is true from the moment that the far end may have seen it.
-    async fn attempt(&mut self, call: &Call, was_sent: &Cell<bool>) -> Result<Reply, String> {
-        let at = self.address();
-        // Taken out: an attempt that is dropped or breaks leaves no half-used connection behind.
-        let mut connection = match self.kept().await {
-            Some(connection) => connection,
-            None => self.connect(at).await?,
-        };
-        let mut request = Request::builder().method(call.method.clone()).uri(&call.path);
-        request = request.header(HOST, at.to_string());
-        if let Repeat::Write(id) = call.repeat {
-            request = request.header(REQUEST_ID_HEADER, id.to_string());
-        }
-        let request = request.body(Full::new(call.body.clone())).map_err(|e| e.to_string())?;
-        was_sent.set(true);
-        let response =
-            connection.requests.send_request(request).await.map_err(|e| e.to_string())?;
-        let (parts, body) = response.into_parts();
-        let body = Limited::new(body, ANSWER_SIZE_BYTES_MAX).collect().await;
-        let body = body.map_err(|error| error.to_string())?.to_bytes();
-        self.connection = Some(connection);
-        Ok(Reply { status: parts.status, headers: parts.headers, body })
-    }
-
-    /// The open connection, unless the far end has closed it since.
-    async fn kept(&mut self) -> Option<Connection> {
-        let mut connection = self.connection.take()?;
-        connection.requests.ready().await.ok()?;
-        Some(connection)
-    }
-
-    async fn connect(&self, at: SocketAddr) -> Result<Connection, String> {
-        let stream = self.env.net.connect(at).await.map_err(|error| error.to_string())?;
-        let (mut requests, driver) =
-            handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
-        let driver = tokio::task::spawn_local(async move {
-            // Whatever breaks the connection also fails the request that waits on it.
-            let _ = driver.await;
-        });
-        let is_ready = requests.ready().await.map_err(|error| error.to_string());
-        let connection = Connection { requests, driver };
-        is_ready.map(|()| connection)
-    }
-}
-
-impl Tried {
-    /// How a reply settles the call. `None`, and noted, if another attempt may tell more.
-    fn judge(&mut self, call: &Call, reply: Reply) -> Option<Ended> {
-        if reply.status.is_success() {
-            return Some(Ok(reply));
-        }
-        let Ok(problem) = serde_json::from_slice::<Problem>(&reply.body) else {
-            let detail = format!("status {} without a code of ours", reply.status);
-            if call.repeat == Repeat::Read {
-                return Some(Err((ClientError::NotQuorate { detail }, Some(reply))));
+    /// One round: asks one address after the other, the next as soon as one is late or has failed.
+    async fn race(&mut self, call: &Rc<Call>, limit_ms: u64, tried: &mut Tried) -> Option<Ended> {
+        let mut race = Race::new(&self.env, call, limit_ms);
+        let mut head_start_ms = HEAD_START_MS;
+        match self.connection.take() {
+            // It has answered before, and may have much to do now.
+            Some(kept) => {
+                head_start_ms = limit_ms / 4;
+                race.ask(&self.places, kept.at, Some(kept));
             }
-            // Something stands between; whether it passed the write on is anyone's guess.
-            (self.may_have_written, self.last) = (true, detail);
-            return None;
-        };
-        self.last = problem.to_string();
-        // With an index the log itself refused: had an earlier attempt been applied, its reply
-        // would have been repeated.
-        let is_applied = reply.headers.contains_key(INDEX_HEADER);
-        if reply.status == StatusCode::SERVICE_UNAVAILABLE {
-            self.problem = Some(problem);
-            return None;
+            None => drop(race.ask_next(&self.places)),
         }
-        if reply.status.is_server_error() {
-            self.may_have_written |= call.repeat != Repeat::Read;
-            self.problem = Some(problem);
-            return None;
+        let (mut refused, mut are_all_asked) = (None, false);
+        while !race.is_idle() {
+            let is_late_noticed = !are_all_asked && !planted("addresses_asked_in_turn");
+            let wait_ms = is_late_noticed.then_some(head_start_ms);
+            if let Some(attempted) = race.first(wait_ms, &mut self.places).await {
+                match self.judge(call, attempted, tried) {
+                    Verdict::Final(ended) => return Some(ended),
+                    Verdict::Refused(problem, reply) => refused = Some((problem, reply)),
+                    Verdict::Open => {}
+                }
+                let is_harmless = call.repeat == Repeat::Read || !race.is_in_doubt();
+                if refused.is_some() && is_harmless {
+                    break;
+                }
+            }
+            head_start_ms = HEAD_START_MS;
+            are_all_asked = refused.is_some() || !race.ask_next(&self.places);
         }
-        if self.may_have_written && !is_applied {
-            self.problem = Some(problem);
+        let (problem, reply) = refused?;
+        if tried.may_have_written {
+            tried.problem = Some(problem);
             return None;
         }
         Some(Err((ClientError::Refused(problem), Some(reply))))
     }
 
-    fn give_up(self, waited_ms: u64) -> ClientError {
-        let Tried { may_have_written, problem, last } = self;
-        match (may_have_written, problem) {
-            (true, _) => ClientError::OutcomeUnknown { waited_ms, last },
-            (false, Some(problem)) => ClientError::Refused(problem),
-            (false, None) => ClientError::Unreachable { waited_ms, last },
+    /// One round for what only the leader takes: whoever answers says where it is.
+    async fn ask_leader(
+        &mut self,
+        call: &Rc<Call>,
+        limit_ms: u64,
+        tried: &mut Tried,
+    ) -> Option<Ended> {
+        let look = Rc::new(Call::read("/cluster".to_owned()));
+        let reply = match self.race(&look, limit_ms, tried).await? {
+            Ok(reply) => reply,
+            Err(error) => return Some(Err(error)),
+        };
+        let status: Option<Status> = serde_json::from_slice(&reply.body).ok();
+        let leader = status.as_ref().and_then(|status| {
+            let leader = status.leader.filter(|_| status.has_leader())?;
+            status.members.iter().find(|member| member.id == leader).map(|member| member.api)
+        });
+        // Who knows of no leader says so in its own words.
+        let at = leader.unwrap_or(self.places.last());
+        let kept = self.connection.take().filter(|kept| kept.at == at);
+        let mut race = Race::new(&self.env, call, limit_ms);
+        race.ask(&self.places, at, kept);
+        let attempted = race.first(None, &mut self.places).await?;
+        match self.judge(call, attempted, tried) {
+            Verdict::Final(ended) => Some(ended),
+            Verdict::Refused(problem, reply) => {
+                Some(Err((ClientError::Refused(problem), Some(reply))))
+            }
+            Verdict::Open => None,
         }
     }
+
+    /// Notes what an attempt says. The connection of one that answered is kept.
+    fn judge(&mut self, call: &Call, attempted: Attempted, tried: &mut Tried) -> Verdict {
+        let Attempted { at, was_sent, outcome } = attempted;
+        match outcome {
+            Ok((reply, connection)) => {
+                let verdict = tried.judge(call, at, reply);
+                if !matches!(verdict, Verdict::Open) {
+                    self.places.set_last(at);
+                    self.connection = Some(connection);
+                }
+                verdict
+            }
+            Err(detail) => {
+                tried.may_have_written |= was_sent && call.repeat != Repeat::Read;
+                tried.note(at, detail);
+                Verdict::Open
+            }
+        }
+    }
+}
+
+impl Tried {
+    fn note(&mut self, at: SocketAddr, detail: String) {
+        self.last = format!("{at}: {detail}");
+        self.each.insert(at, detail);
+    }
+
+    /// How a reply settles the call.
+    fn judge(&mut self, call: &Call, at: SocketAddr, reply: Reply) -> Verdict {
+        if reply.status.is_success() {
+            return Verdict::Final(Ok(reply));
+        }
+        let Ok(problem) = serde_json::from_slice::<Problem>(&reply.body) else {
+            let detail = format!("status {} without a code of ours", reply.status);
+            // Something stands between; whether it passed a write on is anyone's guess.
+            self.may_have_written |= call.repeat != Repeat::Read;
+            self.alien = Some(format!("{at}: {detail}"));
+            self.note(at, detail);
+            return Verdict::Open;
+        };
+        self.note(at, problem.to_string());
+        if reply.status == StatusCode::MISDIRECTED_REQUEST {
+            return Verdict::Open; // a node of another cluster is none of ours
+        }
+        self.is_answered = true;
+        if reply.status.is_server_error() {
+            let is_refused = reply.status == StatusCode::SERVICE_UNAVAILABLE;
+            self.may_have_written |= !is_refused && call.repeat != Repeat::Read;
+            self.problem = Some(problem);
+            return Verdict::Open;
+        }
+        // With an index the log itself refused: had an earlier attempt been applied, its reply
+        // would have been repeated.
+        if reply.headers.contains_key(INDEX_HEADER) {
+            return Verdict::Final(Err((ClientError::Refused(problem), Some(reply))));
+        }
+        Verdict::Refused(problem, reply)
+    }
+
+    fn give_up(self, waited_ms: u64) -> ClientError {
+        let Tried { may_have_written, problem, alien, last, each, .. } = self;
+        match (may_have_written, problem, alien) {
+            (true, ..) => ClientError::OutcomeUnknown { waited_ms, last },
+            (false, Some(problem), _) => ClientError::Refused(problem),
+            (false, None, Some(detail)) => ClientError::NotQuorate { detail },
+            (false, None, None) => ClientError::Unreachable { waited_ms, each: told(&each) },
+        }
+    }
+}
+
+fn told(each: &BTreeMap<SocketAddr, String>) -> String {
+    let each: Vec<String> = each.iter().map(|(at, did)| format!("{at}: {did}")).collect();
+    each.join(", ")
 }

@@ -1,9 +1,11 @@
 //! A client of the HTTP paths over the ports: for the command line, the demo, workloads in the
 //! simulator, and benches.
 //!
-//! It tries one address after the other until its deadline. A write carries a request id of its
-//! own, so repeating it is harmless, and its outcome is one of three: acknowledged (`Ok`), refused
-//! with nothing written, or unknown.
+//! It asks one address after the other, the next as soon as one is late, until its deadline; the
+//! first valid answer wins. Each answer carries the member list, so it finds nodes that it was
+//! never told of, and keeps away from another cluster at an old address. A write carries a request
+//! id of its own, so repeating it is harmless, and its outcome is one of three: acknowledged
+//! (`Ok`), refused with nothing written, or unknown.
 //!
 //! Invariants
 //! - "Refused" is said only if no attempt can have taken effect, or if the log itself refused.
@@ -22,8 +24,8 @@ use serde::de::DeserializeOwned;
 use super::bodies::{FoundBody, ListBody, TransactionBody, TransactionReplyBody, WriteBody};
 use super::call::{Call, Calls, Repeat, Reply};
 use super::{
-    AGE_HEADER, CREATE_INDEX_HEADER, INDEX_HEADER, LEADER_HEADER, MODIFY_INDEX_HEADER, Problem,
-    json,
+    AGE_HEADER, CREATE_INDEX_HEADER, INDEX_HEADER, LEADER_HEADER, MODIFY_INDEX_HEADER, MemberList,
+    Problem, json,
 };
 use crate::ids::{LogIndex, NodeId, RequestId};
 use crate::ports::{Entropy, Env};
@@ -38,14 +40,14 @@ pub enum ClientError {
     Refused(Problem),
     /// Retry is safe.
     #[error(
-        "Q1611 nobody answered within {waited_ms} ms ({last}); nothing was changed; \
+        "Q1611 nobody answered within {waited_ms} ms ({each}); nothing was changed; \
          check that a node runs there"
     )]
     Unreachable {
         /// How long was tried.
         waited_ms: u64,
-        /// What the last address said.
-        last: String,
+        /// What each address did.
+        each: String,
     },
     /// The write may have taken effect: the one error that must not be repeated with another id.
     #[error(
@@ -105,15 +107,34 @@ impl Client {
         Client { calls: Calls::new(env, addresses), entropy }
     }
 
-    /// How long a call may take with all its attempts (default 10,000 ms), and how long one
-    /// attempt (default 2,000 ms) before the next address is tried.
+    /// The same with what it was told earlier about the members.
     #[must_use]
-    pub fn with_deadline_ms(mut self, call_ms: u64, attempt_ms: u64) -> Client {
-        self.calls.limit_ms(call_ms, attempt_ms);
+    pub fn knowing(mut self, list: MemberList) -> Client {
+        self.calls.learn(list);
         self
     }
 
-    /// The address that the next call asks first: the last one that answered.
+    /// The newest member list that came with an answer, or that it knew before.
+    pub fn members(&self) -> Option<&MemberList> {
+        self.calls.list()
+    }
+
+    /// How long a call may take with all its attempts (default 10,000 ms, and 2,500 ms if nobody
+    /// answers in any way), and how long one attempt (default 2,000 ms). With these set, a call
+    /// that nobody answers takes all of its time.
+    #[must_use]
+    pub fn with_deadline_ms(mut self, call_ms: u64, attempt_ms: u64) -> Client {
+        self.set_deadline_ms(call_ms, attempt_ms);
+        self
+    }
+
+    /// As [`Client::with_deadline_ms`], for the calls to come.
+    pub fn set_deadline_ms(&mut self, call_ms: u64, attempt_ms: u64) {
+        self.calls.limit_ms(call_ms, attempt_ms);
+    }
+
+    /// The address that the next call asks first: the last one that answered. Before that, the
+    /// first that was given.
     pub fn address(&self) -> SocketAddr {
         self.calls.address()
     }
@@ -197,6 +218,12 @@ impl Client {
     /// What the first node that answers knows. To ask a certain node, give the client one address.
     pub async fn status(&mut self) -> Result<Status, ClientError> {
         Ok(self.ask(Call::read("/cluster".to_owned())).await?.value)
+    }
+
+    /// What the leader knows; without a leader, what the first node knows that answers.
+    pub async fn status_of_leader(&mut self) -> Result<Status, ClientError> {
+        let call = Call { repeat: Repeat::IfRefused, ..Call::read("/cluster".to_owned()) };
+        Ok(self.ask(call).await?.value)
     }
 
     /// Hands leadership to `to` (a name or an id), or to whom the leader chooses.

@@ -69,6 +69,17 @@ pub enum ApiError {
         /// What is wrong with it.
         source: CodecError,
     },
+    /// Retry does not help here: another cluster lives at this address now.
+    #[error(
+        "Q1609 this is a node of cluster {this}, not {meant}; nothing was changed; \
+             check the address"
+    )]
+    OtherCluster {
+        /// The id in the request.
+        meant: String,
+        /// The id of the node's own.
+        this: String,
+    },
     /// A write was not acknowledged.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -138,6 +149,7 @@ impl ApiError {
             ApiError::Malformed { .. } | ApiError::NoSuchMember { .. } => StatusCode::BAD_REQUEST,
             ApiError::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             ApiError::BodyTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
+            ApiError::OtherCluster { .. } => StatusCode::MISDIRECTED_REQUEST,
             ApiError::NoStatus { .. } => StatusCode::SERVICE_UNAVAILABLE,
             ApiError::Reply { .. } => StatusCode::INTERNAL_SERVER_ERROR,
             ApiError::Write(error) => write_status(error),

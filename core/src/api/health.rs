@@ -86,6 +86,21 @@ pub(super) async fn leader(
     boolean(&method, &uri, leader, &LeaderBody { leader })
 }
 
+/// `/api/v3.1/status`: the same for balancers that were set up for the original, which told the
+/// others by 400.
+pub(super) async fn original_status(
+    State(api): State<Arc<Api>>,
+    method: Method,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    let leader = api.node.watch_leadership().may_act();
+    let mut response = boolean(&method, &uri, leader, &LeaderBody { leader })?;
+    if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+        *response.status_mut() = StatusCode::BAD_REQUEST;
+    }
+    Ok(response)
+}
+
 #[derive(Serialize)]
 struct ReplicaBody {
     replica: bool,
@@ -160,8 +175,5 @@ pub(super) async fn switchover(
 }
 
 fn member(status: &Status, to: String) -> Result<NodeId, ApiError> {
-    let members = &status.members;
-    let by_name = members.iter().find(|member| member.name == to);
-    let found = by_name.or_else(|| members.iter().find(|member| member.id.to_string() == to));
-    found.map(|member| member.id).ok_or(ApiError::NoSuchMember { to })
+    status.member(&to).map(|member| member.id).ok_or(ApiError::NoSuchMember { to })
 }

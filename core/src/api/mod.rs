@@ -17,7 +17,9 @@ mod client;
 mod error;
 mod health;
 mod key_value;
+mod members;
 mod metrics;
+mod race;
 mod request;
 mod serve;
 #[cfg(test)]
@@ -29,15 +31,16 @@ pub use bodies::{
 };
 pub use client::{Answered, Client, ClientError, ListOf};
 pub use error::{ApiError, Problem};
+pub use members::{MemberList, MemberPlace};
 pub(crate) use serve::serve;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{Method, Uri};
-use axum::middleware::map_response_with_state;
-use axum::response::Response;
+use axum::middleware::{Next, from_fn_with_state, map_response_with_state};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 
 use crate::node::NodeHandle;
@@ -50,6 +53,11 @@ pub const REQUEST_ID_HEADER: &str = "quorate-request-id";
 pub const INDEX_HEADER: &str = "quorate-index";
 /// Header of an answer: the id of the leader, such as `n2`, as far as the node knows.
 pub const LEADER_HEADER: &str = "quorate-leader";
+/// Header of a request: the id of the cluster that it is for. A node of another one refuses it.
+pub const CLUSTER_HEADER: &str = "quorate-cluster";
+/// Header of an answer, but for those that need no credentials: the members, as JSON of
+/// [`MemberList`].
+pub const MEMBERS_HEADER: &str = "quorate-members";
 /// Header of a key's value: the entry that set it.
 pub const MODIFY_INDEX_HEADER: &str = "quorate-modify-index";
 /// Header of a key's value: the entry that made the key.
@@ -63,19 +71,25 @@ pub(crate) use request::json;
 pub(crate) struct Api {
     pub(crate) node: NodeHandle,
     pub(crate) answered: metrics::AnswerCounts,
+    members: members::MembersHeader,
 }
 
 /// All paths of one node. The key-value paths expect its machine to be a
 /// [`KeyValue`](crate::key_value::KeyValue).
 pub fn router(node: NodeHandle) -> Router {
-    let api = Arc::new(Api { node, answered: metrics::AnswerCounts::default() });
-    let key = get(key_value::read).put(key_value::put).delete(key_value::delete);
-    Router::new()
+    let (answered, members) = Default::default();
+    let api = Arc::new(Api { node, answered, members });
+    // Whoever asks these needs no credentials, and is told a boolean only.
+    let probes = Router::new()
         .route("/livez", get(health::livez))
-        .route("/readyz", get(health::readyz))
         .route("/health", any(health::health))
         .route("/leader", any(health::leader))
         .route("/replica", any(health::replica))
+        .route("/api/v3.1/status", any(health::original_status))
+        .method_not_allowed_fallback(wrong_method);
+    let key = get(key_value::read).put(key_value::put).delete(key_value::delete);
+    Router::new()
+        .route("/readyz", get(health::readyz))
         .route("/cluster", get(health::cluster))
         .route("/metrics", get(metrics::metrics))
         .route("/api/v1/kv", get(key_value::list))
@@ -85,6 +99,9 @@ pub fn router(node: NodeHandle) -> Router {
         .route("/api/v1/leader/switchover", post(health::switchover))
         .method_not_allowed_fallback(wrong_method)
         .fallback(unknown_path)
+        .layer(from_fn_with_state(api.clone(), check_cluster))
+        .layer(map_response_with_state(api.clone(), tell_members))
+        .merge(probes)
         .layer(map_response_with_state(api.clone(), count))
         .with_state(api)
 }
@@ -95,6 +112,26 @@ async fn unknown_path(uri: Uri) -> ApiError {
 
 async fn wrong_method(method: Method, uri: Uri) -> ApiError {
     ApiError::WrongMethod { method: method.to_string(), path: uri.path().to_owned() }
+}
+
+/// At an old address there may be a node of another cluster by now.
+async fn check_cluster(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    let Some(meant) = request.headers().get(CLUSTER_HEADER) else {
+        return next.run(request).await;
+    };
+    let this = api.node.cluster().to_string();
+    if meant.as_bytes() == this.as_bytes() {
+        return next.run(request).await;
+    }
+    let meant = String::from_utf8_lossy(meant.as_bytes()).into_owned();
+    ApiError::OtherCluster { meant, this }.into_response()
+}
+
+async fn tell_members(State(api): State<Arc<Api>>, mut response: Response) -> Response {
+    if let Some(members) = api.members.of(&api.node) {
+        response.headers_mut().insert(MEMBERS_HEADER, members);
+    }
+    response
 }
 
 async fn count(State(api): State<Arc<Api>>, response: Response) -> Response {

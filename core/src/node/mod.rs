@@ -24,9 +24,9 @@ use bytes::Bytes;
 
 use crate::config::ConfigError;
 use crate::error::{MembershipError, ReadError, SwitchoverError, WriteError};
-use crate::ids::{NodeId, RequestId};
+use crate::ids::{ClusterId, NodeId, RequestId};
 use crate::leader::{Leadership, Switchover};
-use crate::membership::ChangeMembers;
+use crate::membership::{ChangeMembers, Roster};
 use crate::ports::Env;
 use crate::replication::{Answer, Consistency, Propose, Proposed, Read, Stop, StoreError};
 use crate::status::{AskStatus, Status};
@@ -98,6 +98,7 @@ pub struct NodeHandle {
 /// What a handle is made of. Recipients instead of actor addresses, so that a test can answer.
 pub(crate) struct Inner {
     pub(crate) node: NodeId,
+    pub(crate) cluster: ClusterId,
     pub(crate) env: Env,
     pub(crate) propose: Recipient<Propose>,
     pub(crate) read: Recipient<Read>,
@@ -106,6 +107,7 @@ pub(crate) struct Inner {
     pub(crate) status: Recipient<AskStatus>,
     pub(crate) stop: Recipient<Stop>,
     pub(crate) leadership: watch::Receiver<Leadership>,
+    pub(crate) roster: watch::Receiver<Roster>,
     pub(crate) ended: watch::Receiver<Option<String>>,
 }
 
@@ -113,6 +115,17 @@ impl NodeHandle {
     /// The node's id in its cluster.
     pub fn node(&self) -> NodeId {
         self.inner.node
+    }
+
+    /// The id of the cluster that it belongs to.
+    pub fn cluster(&self) -> ClusterId {
+        self.inner.cluster
+    }
+
+    /// Who belongs to the cluster, as far as this node has applied the log; empty before anything
+    /// was founded.
+    pub fn roster(&self) -> Roster {
+        self.inner.roster.borrow().clone()
     }
 
     /// Writes a command and waits until it is durable on a quorum and applied.

@@ -16,8 +16,14 @@ use crate::rpc::Refused;
 use crate::status::{AskStatus, Fact, Figure, MemberStatus, Status};
 use crate::watch;
 
+/// A leader that was silent for so many of the longest election timeouts is none any more, whoever
+/// leads now: an old view is not shown as the present one.
+const LEADER_SILENT_TIMEOUTS_COUNT: u64 = 4;
+
 /// Answers [`AskStatus`] for one node.
 pub(super) struct Reporter {
+    /// When this node began to listen: who was not heard since then has said nothing.
+    pub(super) since: Now,
     pub(super) env: Env,
     pub(super) identity: Identity,
     pub(super) settings: Settings,
@@ -55,6 +61,11 @@ impl Reporter {
         let now = self.env.clock.now();
         let leadership = self.leadership.borrow().clone();
         let is_acting = leadership.may_act(now);
+        let silence_ms_max =
+            self.settings.cluster.election_timeout_ms_max * LEADER_SILENT_TIMEOUTS_COUNT;
+        let leader = facts.leader.filter(|leader| {
+            *leader == self.identity.node || facts.leader_age_ms <= silence_ms_max
+        });
         let members = view.roster.members().map(|member| {
             let seen = view.members.iter().find(|seen| seen.member == member.id);
             let pinged = pulse.iter().find(|pinged| pinged.peer == member.id);
@@ -67,10 +78,10 @@ impl Reporter {
             cluster_id: self.identity.cluster.to_string(),
             term: leadership.term.to_string(),
             role: leadership.role,
-            leader: facts.leader,
+            leader,
             acting: is_acting,
             token: leadership.token.filter(|_| is_acting).map(|token| token.to_string()),
-            leader_age_ms: facts.leader.map(|_| if is_acting { 0 } else { facts.leader_age_ms }),
+            leader_age_ms: leader.map(|_| if is_acting { 0 } else { facts.leader_age_ms }),
             commit_index: facts.commit_index,
             applied_index: facts.applied_index,
             last_index: facts.last_index,
@@ -94,7 +105,8 @@ impl Reporter {
         let place = self.book.place(member.id).unwrap_or_else(|| member.settings.clone());
         // What gossip and pings say together is as old as the last ping that was answered.
         let heard_ms = pinged.and_then(|pinged| Some(now.ms_since(pinged.heard_at?)));
-        let fact_of = |source: &str| (heard_ms.unwrap_or(now.ms()), source.to_owned());
+        let never_ms = now.ms_since(self.since);
+        let fact_of = |source: &str| (heard_ms.unwrap_or(never_ms), source.to_owned());
         MemberStatus {
             id: member.id,
             name: member.settings.name.clone(),

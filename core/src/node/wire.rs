@@ -306,6 +306,7 @@ impl Common {
         watches: &Watches,
     ) -> NodeHandle {
         let reporter = Reporter {
+            since: self.env.clock.now(),
             env: self.env.clone(),
             identity: self.own.identity,
             settings: self.settings.clone(),
@@ -320,6 +321,7 @@ impl Common {
         .start();
         let inner = Inner {
             node: self.own.identity.node,
+            cluster: self.own.identity.cluster,
             env: self.env.clone(),
             propose: replication.clone().recipient(),
             read: replication.clone().recipient(),
@@ -328,6 +330,7 @@ impl Common {
             status: reporter.recipient(),
             stop: replication.clone().recipient(),
             leadership: watches.leadership.clone(),
+            roster: watches.roster.clone(),
             ended: watches.ended.clone(),
         };
         NodeHandle { inner: Arc::new(inner) }

@@ -84,10 +84,14 @@ pub fn run(config: &Path) -> Exit {
 fn try_run(config: &Path) -> Result<Exit, StartError> {
     panics::abort_on_panic();
     logging::start()?;
+    quorate_net::block_on(serve(settings_of(config)?))?
+}
+
+/// The settings in that file with the variables of the environment above them, validated.
+pub fn settings_of(config: &Path) -> Result<Settings, StartError> {
     let text = std::fs::read_to_string(config)
         .map_err(|cause| StartError::SettingsFile { path: config.to_owned(), cause })?;
-    let settings = overrides::settings(&text, |name| std::env::var(name).ok())?;
-    quorate_net::block_on(serve(settings))?
+    overrides::settings(&text, |name| std::env::var(name).ok())
 }
 
 async fn serve(settings: Settings) -> Result<Exit, StartError> {

@@ -5,8 +5,8 @@ use std::time::Instant;
 use quorate_core::history::register::Verdict;
 use serde_json::{Map, Value, json};
 
+use crate::command::{self, CommandError};
 use crate::exit::Exit;
-use crate::kv::{self, KvError};
 
 /// Findings that are printed; more are counted.
 const FINDINGS_COUNT_MAX: usize = 20;
@@ -74,14 +74,18 @@ impl Report {
         self.findings.is_empty()
     }
 
-    pub(super) fn print(&self, json: bool) -> Result<Exit, KvError> {
+    pub(super) fn print(&self, json: bool) -> Result<Exit, CommandError> {
         for finding in self.findings.iter().take(FINDINGS_COUNT_MAX) {
             eprintln!("WRONG  {finding}");
         }
         if self.findings.len() > FINDINGS_COUNT_MAX {
             eprintln!("WRONG  and {} more", self.findings.len() - FINDINGS_COUNT_MAX);
         }
-        if json { kv::print_json(&self.json()) } else { kv::print(self.table().as_bytes()) }
+        if json {
+            command::print_json(&self.json())
+        } else {
+            command::print(self.table().as_bytes())
+        }
     }
 
     fn json(&self) -> Value {

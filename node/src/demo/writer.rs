@@ -22,6 +22,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::ledger::{Ledger, LedgerError};
 use crate::cli::NodesArguments;
+use crate::command::CommandError;
 use crate::exit::Exit;
 use crate::nodes::Nodes;
 
@@ -68,12 +69,12 @@ pub fn run(arguments: &WriterArguments) -> Exit {
     }
 }
 
-async fn write_on(arguments: &WriterArguments) -> Result<(), LedgerError> {
+async fn write_on(arguments: &WriterArguments) -> Result<(), CommandError> {
     let WriterArguments { ledger: path, prefix, value_size_bytes, patience_ms, nodes } = arguments;
     let mut ledger = Ledger::open(path)?;
     let failed = |cause| LedgerError::File { path: path.clone(), cause };
     let mut terminate: Signal = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut nodes = Nodes::new(&nodes.nodes).with_deadline_ms(*patience_ms, ATTEMPT_LIMIT_MS);
+    let mut nodes = Nodes::of(nodes)?.with_deadline_ms(*patience_ms, ATTEMPT_LIMIT_MS);
     let mut writes_count: u64 = 0;
     loop {
         let hot = format!("{prefix}hot/{}", rand::random_range(0..HOT_KEYS_COUNT));

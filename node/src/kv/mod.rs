@@ -7,19 +7,20 @@ pub mod transfer;
 pub mod tree;
 
 use std::ffi::OsString;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::PathBuf;
 
 use bytes::Bytes;
 use clap::{Args, Subcommand};
-use quorate_core::api::{Answered, ClientError, WriteBody};
+use quorate_core::api::{Answered, WriteBody};
 use quorate_core::key_value::{KeyValueError, VALUE_SIZE_BYTES_MAX};
 use quorate_core::replication::Consistency;
 use serde::Serialize;
 
 use crate::cli::{self, NodesArguments};
+use crate::command::{self, CommandError};
 use crate::exit::Exit;
-use crate::nodes::{Nodes, exit_of};
+use crate::nodes::Nodes;
 
 /// What can be done with keys.
 #[derive(Debug, Subcommand)]
@@ -128,59 +129,21 @@ impl ReadArguments {
     }
 }
 
-/// Why a command failed before or after it asked the cluster. Each text: what happened; what
-/// changed; what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum KvError {
-    /// The cluster's words, or that nobody answered.
-    #[error(transparent)]
-    Ask(#[from] ClientError),
-    /// The input breaks a limit.
-    #[error(transparent)]
-    Input(#[from] KeyValueError),
-    /// A ledger was asked for and cannot be written.
-    #[error(transparent)]
-    Ledger(#[from] crate::demo::ledger::LedgerError),
-    /// Standard input, standard output, or a directory.
-    #[error("Q1721 {what}: {cause}; nothing more was done; check it and try again")]
-    File {
-        /// Which.
-        what: String,
-        /// What the system said.
-        cause: io::Error,
-    },
-}
-
-impl KvError {
-    fn exit(&self) -> Exit {
-        match self {
-            KvError::Ask(error) => exit_of(error),
-            KvError::Input(_) => Exit::Usage,
-            KvError::Ledger(_) | KvError::File { .. } => Exit::Failed,
-        }
-    }
-}
-
 /// Does what the command says and prints why not.
 pub fn run(command: KvCommand) -> Exit {
-    let runtime = quorate_net::block_on(perform(command));
-    let done = runtime.map_err(|cause| KvError::File { what: "the runtime".to_owned(), cause });
-    done.flatten().unwrap_or_else(|error| {
-        eprintln!("{error}");
-        error.exit()
-    })
+    command::run(perform(command))
 }
 
-async fn perform(command: KvCommand) -> Result<Exit, KvError> {
+async fn perform(command: KvCommand) -> Result<Exit, CommandError> {
     match command {
-        KvCommand::Get { key, read, nodes } => get(&cli::key(key)?, read, ask(nodes)).await,
+        KvCommand::Get { key, read, nodes } => get(&cli::key(key)?, read, Nodes::of(&nodes)?).await,
         KvCommand::Put { key, value, nodes } => {
             let (key, value) = (cli::key(key)?, value_of(value)?);
-            print_written(&ask(nodes).put(&key, value).await?)
+            print_written(&Nodes::of(&nodes)?.put(&key, value).await?)
         }
         KvCommand::Delete { key, nodes } => {
             let key = cli::key(key)?;
-            let written = ask(nodes).delete(&key).await?;
+            let written = Nodes::of(&nodes)?.delete(&key).await?;
             if written.value.existed == Some(false) {
                 eprintln!("{}", KeyValueError::NoSuchKey { key });
                 return Ok(Exit::NotFound);
@@ -189,21 +152,17 @@ async fn perform(command: KvCommand) -> Result<Exit, KvError> {
         }
         KvCommand::List { prefix, read, nodes } => {
             let prefix = cli::key(prefix.unwrap_or_default())?;
-            list(&prefix, read, ask(nodes)).await
+            list(&prefix, read, Nodes::of(&nodes)?).await
         }
         KvCommand::Cas { key, value, index, nodes } => {
             let (key, value) = (cli::key(key)?, value_of(value)?);
-            print_written(&ask(nodes).cas(&key, index, value).await?)
+            print_written(&Nodes::of(&nodes)?.cas(&key, index, value).await?)
         }
         KvCommand::Import(arguments) => transfer::import(&arguments).await,
         KvCommand::Export { directory, prefix, nodes } => {
-            transfer::export(&directory, &prefix, ask(nodes)).await
+            transfer::export(&directory, &prefix, Nodes::of(&nodes)?).await
         }
     }
-}
-
-fn ask(nodes: NodesArguments) -> Nodes {
-    Nodes::new(&nodes.nodes)
 }
 
 #[derive(Serialize)]
@@ -219,14 +178,14 @@ struct GetOutput<'a> {
     age_ms: Option<u64>,
 }
 
-async fn get(key: &str, read: ReadArguments, mut nodes: Nodes) -> Result<Exit, KvError> {
+async fn get(key: &str, read: ReadArguments, mut nodes: Nodes) -> Result<Exit, CommandError> {
     let answered = nodes.get(key, read.consistency()).await?;
     let Some(got) = &answered.value else {
         eprintln!("{}", KeyValueError::NoSuchKey { key: key.to_owned() });
         return Ok(Exit::NotFound);
     };
     if read.json {
-        return print_json(&GetOutput {
+        return command::print_json(&GetOutput {
             version: 1,
             key,
             value: str::from_utf8(&got.value).ok(),
@@ -238,7 +197,7 @@ async fn get(key: &str, read: ReadArguments, mut nodes: Nodes) -> Result<Exit, K
         });
     }
     print_age(&answered);
-    print(&got.value)
+    command::print(&got.value)
 }
 
 /// Says to people how old a stale answer may be.
@@ -263,12 +222,14 @@ struct ListedOutput<'a> {
     modify_index: u64,
 }
 
-async fn list(prefix: &str, read: ReadArguments, mut nodes: Nodes) -> Result<Exit, KvError> {
+async fn list(prefix: &str, read: ReadArguments, mut nodes: Nodes) -> Result<Exit, CommandError> {
     let answered = nodes.list(prefix, true, read.consistency()).await?;
     let keys = answered.value.iter();
     if !read.json {
         print_age(&answered);
-        return print(keys.map(|key| format!("{}\n", key.key)).collect::<String>().as_bytes());
+        return command::print(
+            keys.map(|key| format!("{}\n", key.key)).collect::<String>().as_bytes(),
+        );
     }
     let listed = keys.map(|key| ListedOutput {
         key: &key.key,
@@ -276,10 +237,10 @@ async fn list(prefix: &str, read: ReadArguments, mut nodes: Nodes) -> Result<Exi
         modify_index: key.modify_index,
     });
     let (index, age_ms) = (answered.index.0, answered.age_ms);
-    print_json(&ListOutput { version: 1, keys: listed.collect(), index, age_ms })
+    command::print_json(&ListOutput { version: 1, keys: listed.collect(), index, age_ms })
 }
 
-fn print_written(written: &Answered<WriteBody>) -> Result<Exit, KvError> {
+fn print_written(written: &Answered<WriteBody>) -> Result<Exit, CommandError> {
     let leader = written.leader.as_deref().unwrap_or("an unnamed leader");
     eprintln!("acknowledged at log index {} by {leader}", written.value.index);
     Ok(Exit::Good)
@@ -287,11 +248,11 @@ fn print_written(written: &Answered<WriteBody>) -> Result<Exit, KvError> {
 
 /// The value that the argument is, or stands for. One that no node would take is refused here: a
 /// node hangs up on whoever goes on sending, and then nothing is known of the outcome.
-fn value_of(argument: OsString) -> Result<Bytes, KvError> {
+fn value_of(argument: OsString) -> Result<Bytes, CommandError> {
     let mut value = Vec::new();
     if argument == "-" {
         let read = io::stdin().lock().read_to_end(&mut value);
-        read.map_err(|cause| KvError::File { what: "standard input".to_owned(), cause })?;
+        read.map_err(|cause| CommandError::File { what: "standard input".to_owned(), cause })?;
     } else {
         value = argument.into_encoded_bytes();
     }
@@ -300,18 +261,4 @@ fn value_of(argument: OsString) -> Result<Bytes, KvError> {
         return Err(KeyValueError::ValueTooLarge { size_bytes }.into());
     }
     Ok(Bytes::from(value))
-}
-
-/// Prints `value` as one line of JSON.
-pub(crate) fn print_json<T: Serialize>(value: &T) -> Result<Exit, KvError> {
-    let mut line = serde_json::to_vec(value).expect("our outputs have string keys");
-    line.push(b'\n');
-    print(&line)
-}
-
-/// Prints bytes as they are. A standard output that takes none is an error with a code.
-pub(crate) fn print(bytes: &[u8]) -> Result<Exit, KvError> {
-    let written = io::stdout().lock().write_all(bytes).and_then(|()| io::stdout().flush());
-    written.map_err(|cause| KvError::File { what: "standard output".to_owned(), cause })?;
-    Ok(Exit::Good)
 }

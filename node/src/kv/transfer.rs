@@ -13,7 +13,7 @@ use quorate_core::key_value::{KEY_SIZE_BYTES_MAX, VALUE_SIZE_BYTES_MAX};
 use quorate_core::replication::Consistency;
 
 use super::tree::{self, Limits, Skipped, TreeFile};
-use super::{ImportArguments, KvError};
+use super::{CommandError, ImportArguments};
 use crate::demo::ledger::Ledger;
 use crate::demo::writer;
 use crate::exit::Exit;
@@ -38,10 +38,10 @@ struct Import<'a> {
 }
 
 /// Stores the files and prints what was left out. The first refusal of the cluster ends it.
-pub async fn import(arguments: &ImportArguments) -> Result<Exit, KvError> {
+pub async fn import(arguments: &ImportArguments) -> Result<Exit, CommandError> {
     let ImportArguments { directory, prefix, exclude, ledger, nodes } = arguments;
     let (files, skipped) = tree::files_below(directory, exclude)
-        .map_err(|cause| KvError::File { what: directory.display().to_string(), cause })?;
+        .map_err(|cause| CommandError::File { what: directory.display().to_string(), cause })?;
     let ledger = ledger.as_deref().map(Ledger::open).transpose()?;
     let import = Import {
         prefix,
@@ -51,7 +51,8 @@ pub async fn import(arguments: &ImportArguments) -> Result<Exit, KvError> {
         skipped: RefCell::new(skipped),
         stored_count: Cell::new(0),
     };
-    let workers = (0..WORKERS_COUNT).map(|_| import.work(Nodes::new(&nodes.nodes)));
+    let nodes = (0..WORKERS_COUNT).map(|_| Nodes::of(nodes)).collect::<Result<Vec<_>, _>>()?;
+    let workers = nodes.into_iter().map(|nodes| import.work(nodes));
     futures_util::future::try_join_all(workers).await?;
     import.progress.end();
     Ok(report("stored", import.stored_count.get(), &import.skipped.take()))
@@ -59,7 +60,7 @@ pub async fn import(arguments: &ImportArguments) -> Result<Exit, KvError> {
 
 impl Import<'_> {
     /// Stores one file after the other until none is left.
-    async fn work(&self, mut nodes: Nodes) -> Result<(), KvError> {
+    async fn work(&self, mut nodes: Nodes) -> Result<(), CommandError> {
         loop {
             let Some(file) = self.left.borrow_mut().next() else { return Ok(()) };
             let key = format!("{}{}", self.prefix, file.key);
@@ -74,7 +75,12 @@ impl Import<'_> {
         }
     }
 
-    async fn store(&self, nodes: &mut Nodes, key: String, value: Bytes) -> Result<(), KvError> {
+    async fn store(
+        &self,
+        nodes: &mut Nodes,
+        key: String,
+        value: Bytes,
+    ) -> Result<(), CommandError> {
         let (operation, asked) = writer::put(nodes, key, value).await;
         if let Some(ledger) = &self.ledger {
             ledger.borrow_mut().append(&operation)?;
@@ -84,9 +90,13 @@ impl Import<'_> {
 }
 
 /// Writes every key below `prefix` to a file below `directory`.
-pub async fn export(directory: &Path, prefix: &str, mut nodes: Nodes) -> Result<Exit, KvError> {
+pub async fn export(
+    directory: &Path,
+    prefix: &str,
+    mut nodes: Nodes,
+) -> Result<Exit, CommandError> {
     std::fs::create_dir_all(directory)
-        .map_err(|cause| KvError::File { what: directory.display().to_string(), cause })?;
+        .map_err(|cause| CommandError::File { what: directory.display().to_string(), cause })?;
     let keys = nodes.list(prefix, true, Consistency::Linearizable).await?.value;
     let progress = Progress::of(keys.len());
     let mut skipped = Vec::new();

@@ -11,7 +11,7 @@ const fn test(suite: &'static str, name: &'static str) -> Finder {
 }
 
 /// The bank, in the order of the promises.
-pub const BUGS: [Bug; 30] = [
+pub const BUGS: [Bug; 31] = [
     Bug {
         name: "vote_not_persisted",
         what: "a voter answers before its vote is on the disk, and forgets it with the next crash",
@@ -221,5 +221,12 @@ pub const BUGS: [Bug; 30] = [
         promises: &[22],
         found_by: scenario("hunt_founding", 200),
         says: "state.redb is damaged",
+    },
+    Bug {
+        name: "addresses_asked_in_turn",
+        what: "a client waits for one address to make up its mind before it asks the next",
+        promises: &[23],
+        found_by: scenario("hunt_dead_addresses", 20),
+        says: "has no answer within 1000 ms",
     },
 ];

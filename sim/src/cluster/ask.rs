@@ -8,6 +8,7 @@ use std::future::Future;
 use std::rc::Rc;
 
 use quorate_core::NodeHandle;
+use quorate_core::ports::Env;
 
 use super::node::Node;
 use crate::world::World;
@@ -41,15 +42,27 @@ impl<T: Clone + 'static> Asked<T> {
         node: &Node,
         question: impl FnOnce(NodeHandle) -> F,
     ) -> Asked<T> {
+        match node.handle() {
+            Some(handle) => Asked::from(world, node, |_| question(handle)),
+            None => Asked(Rc::new(RefCell::new(Progress::Died))),
+        }
+    }
+
+    /// Asks whom the question likes, from the machine of a node whose process runs.
+    pub(super) fn from<F: Future<Output = T> + 'static>(
+        world: &World,
+        node: &Node,
+        question: impl FnOnce(Env) -> F,
+    ) -> Asked<T> {
         let progress = Rc::new(RefCell::new(Progress::Waiting));
         let guard = Guard(progress.clone());
-        if let Some(handle) = node.handle() {
-            let asking = question(handle);
-            world.spawn(node.machine, |_| async move {
+        world.spawn(node.machine, |env| {
+            let asking = question(env);
+            async move {
                 let answer = asking.await;
                 *guard.0.borrow_mut() = Progress::Answered(answer);
-            });
-        }
+            }
+        });
         Asked(progress)
     }
 

@@ -30,6 +30,7 @@ mod second;
 mod setup;
 mod software;
 mod switchover;
+mod through_api;
 mod verbs;
 mod within;
 mod workload;

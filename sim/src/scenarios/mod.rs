@@ -12,6 +12,7 @@ mod hunt_bad_settings;
 mod hunt_called_down;
 mod hunt_chance;
 mod hunt_dark_leader;
+mod hunt_dead_addresses;
 mod hunt_failed_sync;
 mod hunt_founding;
 mod hunt_handover;
@@ -69,7 +70,7 @@ pub struct Kept {
 const WRITTEN_BY_MS: u64 = 20_000;
 
 /// Every scenario.
-pub const ALL: [Scenario; 33] = [
+pub const ALL: [Scenario; 34] = [
     Scenario { name: "leader_crash", tell: leader_crash::the_leader_crashes_and_comes_back },
     Scenario { name: "half_partition", tell: half_partition::half_of_the_cluster_is_cut_off },
     Scenario { name: "half_outage", tell: half_outage::half_of_the_cluster_goes_down },
@@ -97,6 +98,10 @@ pub const ALL: [Scenario; 33] = [
     Scenario {
         name: "hunt_dark_leader",
         tell: hunt_dark_leader::the_leaders_machine_goes_dark_while_replicas_wait_for_it,
+    },
+    Scenario {
+        name: "hunt_dead_addresses",
+        tell: hunt_dead_addresses::one_living_address_of_three_is_enough,
     },
     Scenario {
         name: "hunt_failed_sync",

@@ -15,10 +15,10 @@ use futures_util::future::LocalBoxFuture;
 use tokio::sync::mpsc;
 
 use crate::error::{MembershipError, ReadError, SwitchoverError, WriteError};
-use crate::ids::{FencingToken, Generation, LogIndex, NodeId, RequestId, Term};
+use crate::ids::{ClusterId, FencingToken, Generation, LogIndex, NodeId, RequestId, Term};
 use crate::key_value::KeyValue;
 use crate::leader::{Leadership, Switchover};
-use crate::membership::ChangeMembers;
+use crate::membership::{ChangeMembers, Roster};
 use crate::node::{Inner, NodeHandle};
 use crate::ports::{
     Blocks, Clock, Datagrams, Disk, Entropy, Env, Lane, Listener, Net, Now, OpenHow, Stream, UnixMs,
@@ -157,6 +157,7 @@ pub(crate) struct Fake {
     pub(crate) plan: Rc<RefCell<Plan>>,
     pub(crate) clock: Arc<TestClock>,
     pub(crate) leadership: watch::Sender<Leadership>,
+    pub(crate) roster: watch::Sender<Roster>,
 }
 
 impl Fake {
@@ -166,10 +167,12 @@ impl Fake {
         let clock = Arc::new(TestClock::default());
         let env = env(clock.clone(), net);
         let (leadership, changes) = watch::channel(follows(Some(NodeId(2))));
+        let (roster, members) = watch::channel(Roster::default());
         let (store, applied) = (KeyValue::new(), BTreeMap::new());
         let node = FakeNode { plan: plan.clone(), store, index: 0, applied }.start();
         let inner = Inner {
             node: NodeId(1),
+            cluster: ClusterId([0; 16]),
             env,
             propose: node.clone().recipient(),
             read: node.clone().recipient(),
@@ -178,9 +181,10 @@ impl Fake {
             status: node.clone().recipient(),
             stop: node.recipient(),
             leadership: changes,
+            roster: members,
             ended: watch::channel(None).1,
         };
-        Fake { handle: NodeHandle { inner: Arc::new(inner) }, plan, clock, leadership }
+        Fake { handle: NodeHandle { inner: Arc::new(inner) }, plan, clock, leadership, roster }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod client;
 mod fake;
+mod race;
 mod serving;
 
 use std::future::Future;

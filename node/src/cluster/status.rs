@@ -1,48 +1,27 @@
 //! `quorate cluster status`: what one node knows of the cluster, for people or as JSON.
 
-use quorate_core::status::{MemberStatus, Status};
+use quorate_core::status::{MemberStatus, Status, Tolerance};
 use serde::Serialize;
 
-use crate::cli::NodesArguments;
+use crate::command::{self, CommandError};
 use crate::exit::Exit;
-use crate::kv::{self, KvError};
-use crate::nodes::{Nodes, exit_of};
 
 #[derive(Serialize)]
 struct StatusOutput {
     version: u32,
+    tolerance: Tolerance,
     #[serde(flatten)]
     status: Status,
 }
 
-/// Asks and prints. `Degraded` if a voter is not reachable, `NoLeader` if nobody leads.
-pub fn run(nodes: &NodesArguments, json: bool) -> Exit {
-    let asked = async { Nodes::new(&nodes.nodes).status().await };
-    let asked = match quorate_net::block_on(asked) {
-        Ok(asked) => asked,
-        Err(cause) => {
-            eprintln!("Q1522 {cause}; nothing was changed; allow this user more open files");
-            return Exit::Failed;
-        }
-    };
-    match asked {
-        Ok(status) => print(status, json).unwrap_or_else(|error| {
-            eprintln!("{error}");
-            Exit::Failed
-        }),
-        Err(error) => {
-            eprintln!("{error}");
-            exit_of(&error)
-        }
-    }
-}
-
-fn print(status: Status, json: bool) -> Result<Exit, KvError> {
+/// Prints it. `Degraded` if a voter is not reachable, `NoLeader` if nobody leads.
+pub(super) fn print(status: Status, json: bool) -> Result<Exit, CommandError> {
     let exit = exit_for(&status);
     if json {
-        kv::print_json(&StatusOutput { version: 1, status })?;
+        let tolerance = status.tolerance();
+        command::print_json(&StatusOutput { version: 1, tolerance, status })?;
     } else {
-        kv::print(table(&status).as_bytes())?;
+        command::print(table(&status).as_bytes())?;
     }
     Ok(exit)
 }
@@ -51,15 +30,10 @@ fn exit_for(status: &Status) -> Exit {
     if !status.has_leader() {
         return Exit::NoLeader;
     }
-    let is_well = |member: &MemberStatus| {
-        let seen_down = member.view.as_ref().is_some_and(|view| view.value == "down");
-        let silent = member
-            .health
-            .as_ref()
-            .is_some_and(|health| matches!(health.value, quorate_core::status::Health::Silent));
-        !seen_down && !silent
-    };
-    if status.members.iter().all(is_well) { Exit::Good } else { Exit::Degraded }
+    match status.members.iter().all(MemberStatus::answers) {
+        true => Exit::Good,
+        false => Exit::Degraded,
+    }
 }
 
 fn table(status: &Status) -> String {
@@ -71,7 +45,7 @@ fn table(status: &Status) -> String {
     let age = status.leader_age_ms.map_or("never heard".to_owned(), |age| format!("{age} ms ago"));
     let mut text = format!(
         "cluster  {} ({})\nasked    {} {}, {:?}, term {}\nleader   {leader}, heard {age}\n\
-         log      committed {}, applied {}, last {}\n",
+         log      committed {}, applied {}, last {}\nlosses   {}\n",
         status.cluster,
         status.cluster_id,
         status.node,
@@ -81,6 +55,7 @@ fn table(status: &Status) -> String {
         status.commit_index,
         status.applied_index,
         status.last_index,
+        status.tolerance(),
     );
     text += &format!(
         "\n{:<5}{:<14}{:<9}{:<22}{:<26}{:<26}{}\n",

@@ -1,0 +1,69 @@
+//! The member list that comes with every answer, so that a client's own never grows old.
+//!
+//! Read next: `race.rs` for what a client does with it.
+
+use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
+
+use axum::http::HeaderValue;
+use serde::{Deserialize, Serialize};
+
+use super::json;
+use crate::ids::{LogIndex, NodeId};
+use crate::node::NodeHandle;
+
+/// Who belongs to a cluster and where their APIs are, as of one entry of the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberList {
+    /// The cluster's id, 32 hex digits.
+    pub cluster_id: String,
+    /// The entry that changed the list last: of two lists of one cluster the greater is newer.
+    pub version: LogIndex,
+    /// Ascending by id. Empty only while the cluster is being founded; then no answer carries it.
+    pub members: Vec<MemberPlace>,
+}
+
+/// One member, and where it is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberPlace {
+    /// Its id, as a number: 2 is n2.
+    pub id: NodeId,
+    /// Its name.
+    pub name: String,
+    /// Where its API is, as the log has it.
+    pub api: SocketAddr,
+}
+
+/// The list as the value of a header, made anew whenever the roster changes.
+#[derive(Debug, Default)]
+pub(super) struct MembersHeader {
+    made: Mutex<Option<(LogIndex, HeaderValue)>>,
+}
+
+impl MembersHeader {
+    /// `None` while there is nobody on the list.
+    pub(super) fn of(&self, node: &NodeHandle) -> Option<HeaderValue> {
+        let roster = node.inner.roster.borrow();
+        let version = roster.changed_at();
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, value)) = &*made
+            && *of == version
+        {
+            return Some(value.clone());
+        }
+        if roster.is_empty() {
+            return None;
+        }
+        let place = |member: &crate::membership::Member| MemberPlace {
+            id: member.id,
+            name: member.settings.name.clone(),
+            api: member.settings.api(),
+        };
+        let members = roster.members().map(place).collect();
+        let list = MemberList { cluster_id: node.inner.cluster.to_string(), version, members };
+        // JSON escapes what a header must not hold, but for DEL: such a name hides the list.
+        let value = HeaderValue::from_bytes(&json(&list)).ok()?;
+        *made = Some((version, value.clone()));
+        Some(value)
+    }
+}

@@ -1,0 +1,260 @@
+//! Many addresses asked at once: the first valid answer wins.
+//!
+//! An address can be dead in many ways: it refuses, drops what comes, accepts and stays silent, or
+//! speaks for a leader that is gone. So nobody waits for one of them to make up its mind.
+//!
+//! Invariants
+//! - What may change something is sent only over a connection on which a node has answered before:
+//!   a node that is silent cannot carry it out later, when nobody expects it any more.
+//!
+//! Read next: [`Race`], then `call.rs`, which judges the answers.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use axum::http::header::HOST;
+use axum::http::{HeaderMap, Request};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::future::LocalBoxFuture;
+use futures_util::stream::FuturesUnordered;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use tokio::task::JoinHandle;
+
+use super::call::{Call, Repeat, Reply};
+use super::{CLUSTER_HEADER, MEMBERS_HEADER, MemberList, Problem, REQUEST_ID_HEADER};
+use crate::ports::Env;
+
+/// The largest answer that is read: a full list as base64, and its keys.
+const ANSWER_SIZE_BYTES_MAX: usize = 16 << 20;
+
+/// Where the nodes of a cluster may be, as a client knows it.
+#[derive(Clone, Debug)]
+pub(super) struct Places {
+    given: Vec<SocketAddr>,
+    list: Option<MemberList>,
+    /// Who answered last; before that, the first that was given.
+    last: SocketAddr,
+}
+
+impl Places {
+    /// Panics if `given` is empty.
+    pub(super) fn of(given: Vec<SocketAddr>) -> Places {
+        let last = *given.first().expect("a client has somebody to ask");
+        Places { given, list: None, last }
+    }
+
+    pub(super) fn list(&self) -> Option<&MemberList> {
+        self.list.as_ref()
+    }
+
+    pub(super) fn last(&self) -> SocketAddr {
+        self.last
+    }
+
+    pub(super) fn set_last(&mut self, at: SocketAddr) {
+        self.last = at;
+    }
+
+    /// Takes the list if it is newer, and of the same cluster.
+    pub(super) fn learn(&mut self, list: MemberList) {
+        let is_newer = |known: &MemberList| {
+            known.cluster_id == list.cluster_id && known.version < list.version
+        };
+        if self.list.as_ref().is_none_or(is_newer) {
+            self.list = Some(list);
+        }
+    }
+
+    fn learn_from(&mut self, headers: &HeaderMap) {
+        let told = headers.get(MEMBERS_HEADER).map(|value| value.as_bytes());
+        if let Some(list) = told.and_then(|told| serde_json::from_slice(told).ok()) {
+            self.learn(list);
+        }
+    }
+
+    /// The next address that is not among `asked`: who answered last, then members, then those
+    /// that were given.
+    fn next(&self, asked: &[SocketAddr]) -> Option<SocketAddr> {
+        let members = self.list.iter().flat_map(|list| &list.members).map(|member| member.api);
+        let mut all = [self.last].into_iter().chain(members).chain(self.given.iter().copied());
+        all.find(|at| !asked.contains(at))
+    }
+}
+
+/// A connection to one node, kept open between calls.
+pub(super) struct Connection {
+    pub(super) at: SocketAddr,
+    requests: SendRequest<Full<Bytes>>,
+    driver: JoinHandle<()>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+/// How one attempt ended: with an answer, whatever it says, or with what went wrong.
+pub(super) struct Attempted {
+    pub(super) at: SocketAddr,
+    /// Whether the far end may have seen the request.
+    pub(super) was_sent: bool,
+    pub(super) outcome: Result<(Reply, Connection), String>,
+}
+
+/// One call under way to several addresses.
+pub(super) struct Race {
+    env: Env,
+    call: Rc<Call>,
+    limit_ms: u64,
+    asked: Vec<SocketAddr>,
+    were_sent: Vec<(SocketAddr, Rc<Cell<bool>>)>,
+    running: FuturesUnordered<LocalBoxFuture<'static, Attempted>>,
+}
+
+impl Race {
+    /// Nobody is asked yet. Each attempt ends after `limit_ms`.
+    pub(super) fn new(env: &Env, call: &Rc<Call>, limit_ms: u64) -> Race {
+        Race {
+            env: env.clone(),
+            call: call.clone(),
+            limit_ms,
+            asked: Vec::new(),
+            were_sent: Vec::new(),
+            running: FuturesUnordered::new(),
+        }
+    }
+
+    /// Asks one more, unless all that `places` knows are asked. Returns whether it did.
+    pub(super) fn ask_next(&mut self, places: &Places) -> bool {
+        let Some(at) = places.next(&self.asked) else { return false };
+        self.ask(places, at, None);
+        true
+    }
+
+    /// Asks the node at `at`, over the open connection if there is one.
+    pub(super) fn ask(&mut self, places: &Places, at: SocketAddr, kept: Option<Connection>) {
+        let cluster = places.list().map(|list| list.cluster_id.clone());
+        let (env, call, limit_ms) = (self.env.clone(), self.call.clone(), self.limit_ms);
+        let flag = Rc::new(Cell::new(false));
+        self.asked.push(at);
+        self.were_sent.push((at, flag.clone()));
+        self.running.push(Box::pin(async move {
+            let sending = send(&env, at, kept, &call, cluster, &flag);
+            let outcome = match tokio::time::timeout(Duration::from_millis(limit_ms), sending).await
+            {
+                Ok(outcome) => outcome,
+                Err(_) => Err(format!("no answer in {limit_ms} ms")),
+            };
+            Attempted { at, was_sent: flag.get(), outcome }
+        }));
+    }
+
+    /// The next attempt to end; `None` if none is under way, or `wait_ms` pass first.
+    pub(super) async fn first(
+        &mut self,
+        wait_ms: Option<u64>,
+        places: &mut Places,
+    ) -> Option<Attempted> {
+        let first = self.running.next();
+        let attempted = match wait_ms {
+            Some(ms) => tokio::time::timeout(Duration::from_millis(ms), first).await.ok()??,
+            None => first.await?,
+        };
+        self.were_sent.retain(|(at, _)| *at != attempted.at);
+        if let Ok((reply, _)) = &attempted.outcome {
+            places.learn_from(&reply.headers);
+        }
+        Some(attempted)
+    }
+
+    /// Whether nobody is asked at the moment.
+    pub(super) fn is_idle(&self) -> bool {
+        self.running.is_empty()
+    }
+
+    /// Whether one of those who have not answered may have seen the request.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.were_sent.iter().any(|(_, was_sent)| was_sent.get())
+    }
+}
+
+/// Sends once. `was_sent` is true from the moment that the far end may have seen it.
+async fn send(
+    env: &Env,
+    at: SocketAddr,
+    kept: Option<Connection>,
+    call: &Call,
+    cluster: Option<String>,
+    was_sent: &Cell<bool>,
+) -> Result<(Reply, Connection), String> {
+    let cluster = cluster.as_deref();
+    // A connection is lent to one attempt: one that is dropped or breaks leaves no half behind.
+    let mut connection = match still_open(kept).await {
+        Some(connection) => connection,
+        None => {
+            let mut connection = connect(env, at).await?;
+            if call.repeat != Repeat::Read {
+                is_node(connection.ask(&Call::read("/readyz".to_owned()), cluster).await?)?;
+                connection.requests.ready().await.map_err(|error| error.to_string())?;
+            }
+            connection
+        }
+    };
+    was_sent.set(true);
+    let reply = connection.ask(call, cluster).await?;
+    Ok((reply, connection))
+}
+
+/// Whether this answer to `/readyz` is that of a node, of the cluster that was asked for.
+fn is_node(reply: Reply) -> Result<(), String> {
+    if let b"ready\n" | b"not ready\n" = &reply.body[..] {
+        return Ok(());
+    }
+    let problem = serde_json::from_slice::<Problem>(&reply.body);
+    Err(problem.map_or("what answers there is no node".to_owned(), |problem| problem.to_string()))
+}
+
+impl Connection {
+    async fn ask(&mut self, call: &Call, cluster: Option<&str>) -> Result<Reply, String> {
+        let mut request = Request::builder().method(call.method.clone()).uri(&call.path);
+        request = request.header(HOST, self.at.to_string());
+        if let Some(cluster) = cluster {
+            request = request.header(CLUSTER_HEADER, cluster);
+        }
+        if let Repeat::Write(id) = call.repeat {
+            request = request.header(REQUEST_ID_HEADER, id.to_string());
+        }
+        let request = request.body(Full::new(call.body.clone())).map_err(|e| e.to_string())?;
+        let response = self.requests.send_request(request).await.map_err(|e| e.to_string())?;
+        let (parts, body) = response.into_parts();
+        let body = Limited::new(body, ANSWER_SIZE_BYTES_MAX).collect().await;
+        let body = body.map_err(|error| error.to_string())?.to_bytes();
+        Ok(Reply { status: parts.status, headers: parts.headers, body })
+    }
+}
+
+/// The connection, unless the far end has closed it since.
+async fn still_open(kept: Option<Connection>) -> Option<Connection> {
+    let mut connection = kept?;
+    connection.requests.ready().await.ok()?;
+    Some(connection)
+}
+
+async fn connect(env: &Env, at: SocketAddr) -> Result<Connection, String> {
+    let stream = env.net.connect(at).await.map_err(|error| error.to_string())?;
+    let (mut requests, driver) =
+        handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+    let driver = tokio::task::spawn_local(async move {
+        // Whatever breaks the connection also fails the request that waits on it.
+        let _ = driver.await;
+    });
+    let is_ready = requests.ready().await.map_err(|error| error.to_string());
+    let connection = Connection { at, requests, driver };
+    is_ready.map(|()| connection)
+}

@@ -1,0 +1,148 @@
+//! `quorate cluster`: who belongs to it, how it fares, and who is to lead.
+
+mod members;
+mod set_active;
+mod status;
+
+use clap::Subcommand;
+
+use crate::cli::NodesArguments;
+use crate::command::{self, CommandError};
+use crate::exit::Exit;
+use crate::nodes::Nodes;
+use crate::profiles::ProfileError;
+
+/// What can be done with a cluster.
+#[derive(Debug, Subcommand)]
+pub enum ClusterCommand {
+    /// Who leads, who votes, how far each node is, and how many more may be lost
+    Status {
+        /// Whom to ask
+        #[command(flatten)]
+        nodes: NodesArguments,
+        /// For programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// Look at the members
+    #[command(subcommand)]
+    Nodes(MembersCommand),
+    /// Hand leadership over to a member, losing nothing; ends with 0 once it leads
+    SetActive {
+        /// Its name, or its id as n2
+        member: String,
+        /// Whom to ask
+        #[command(flatten)]
+        nodes: NodesArguments,
+    },
+    /// Ask for the member list and keep it in the profile; every other command does so as well
+    UpdateProfile {
+        /// Whom to ask
+        #[command(flatten)]
+        nodes: NodesArguments,
+    },
+}
+
+/// How to look at the members.
+#[derive(Debug, Subcommand)]
+pub enum MembersCommand {
+    /// One line per member, as the leader sees it
+    List {
+        /// Whom to ask
+        #[command(flatten)]
+        nodes: NodesArguments,
+        /// For programs
+        #[arg(long)]
+        json: bool,
+    },
+    /// All about one member, as the leader sees it; exit code 5 if there is none of that name
+    Get {
+        /// Its name, or its id as n2
+        member: String,
+        /// Whom to ask
+        #[command(flatten)]
+        nodes: NodesArguments,
+        /// For programs
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Why a command about members was not obeyed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// Nobody has that name or id.
+    #[error("Q1761 {member:?} is no member; nothing was changed; see `cluster nodes list`")]
+    NoSuchMember {
+        /// What was asked for.
+        member: String,
+    },
+    /// There is nothing to do.
+    #[error("Q1762 {member} leads already; nothing was changed; name another member")]
+    LeadsAlready {
+        /// Its name.
+        member: String,
+    },
+    /// It was asked, and somebody else leads.
+    #[error(
+        "Q1763 {member} does not lead after {waited_ms} ms, {leader} does; leadership may have \
+         moved; look at `cluster status` and try again"
+    )]
+    NotTaken {
+        /// Who was to lead.
+        member: String,
+        /// How long was waited.
+        waited_ms: u128,
+        /// Who leads instead.
+        leader: String,
+    },
+    /// The command needs a profile.
+    #[error("Q1764 no profile is in use; nothing was changed; make one with `profiles use`")]
+    NoProfile,
+}
+
+impl ClusterError {
+    /// The exit code that says the same.
+    pub fn exit(&self) -> Exit {
+        match self {
+            ClusterError::NoSuchMember { .. } | ClusterError::NoProfile => Exit::NotFound,
+            ClusterError::LeadsAlready { .. } => Exit::Conflict,
+            ClusterError::NotTaken { .. } => Exit::TimedOut,
+        }
+    }
+}
+
+/// Does what the command says and prints why not.
+pub fn run(command: ClusterCommand) -> Exit {
+    command::run(perform(command))
+}
+
+async fn perform(command: ClusterCommand) -> Result<Exit, CommandError> {
+    match command {
+        ClusterCommand::Status { nodes, json } => {
+            status::print(Nodes::of(&nodes)?.status().await?, json)
+        }
+        ClusterCommand::Nodes(MembersCommand::List { nodes, json }) => {
+            members::print_all(&Nodes::of(&nodes)?.status_of_leader().await?, json)
+        }
+        ClusterCommand::Nodes(MembersCommand::Get { member, nodes, json }) => {
+            members::print_one(&Nodes::of(&nodes)?.status_of_leader().await?, member, json)
+        }
+        ClusterCommand::SetActive { member, nodes } => {
+            set_active::perform(&mut Nodes::of(&nodes)?, member).await
+        }
+        ClusterCommand::UpdateProfile { nodes } => update_profile(&nodes).await,
+    }
+}
+
+async fn update_profile(arguments: &NodesArguments) -> Result<Exit, CommandError> {
+    let mut nodes = Nodes::of(arguments)?;
+    let Some(name) = nodes.profile().map(str::to_owned) else {
+        return Err(ClusterError::NoProfile.into());
+    };
+    nodes.status().await?;
+    let list = nodes.members().ok_or(ProfileError::NotFounded)?;
+    let (count, version) = (list.members.len(), list.version);
+    eprintln!("profile {name}: {count} members as of log index {version}");
+    command::print(b"")
+}

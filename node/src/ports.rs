@@ -1,0 +1,82 @@
+//! `quorate ports`: every port that a daemon listens on, for firewalls and their authors.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use quorate_core::config::{API_PORT, CONSENSUS_PORT, MEMBERSHIP_PORT, MemberSettings};
+use serde::Serialize;
+
+use crate::command::{self, CommandError};
+use crate::daemon;
+use crate::exit::Exit;
+
+/// Whose ports.
+#[derive(Args, Clone, Debug)]
+pub struct PortsArguments {
+    /// Those of the node with these settings; without it the defaults
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// For programs
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct PortsOutput {
+    version: u32,
+    ports: [Port; 4],
+}
+
+/// One port that a daemon listens on.
+#[derive(Clone, Copy, Serialize)]
+struct Port {
+    port: u16,
+    protocol: &'static str,
+    name: &'static str,
+    /// Who connects to it: `members`, or `members and clients`.
+    from: &'static str,
+    what_for: &'static str,
+}
+
+/// Prints them. Wrong settings end with 2.
+pub fn run(arguments: &PortsArguments) -> Exit {
+    let member = match arguments.config.as_deref().map(daemon::settings_of).transpose() {
+        Ok(settings) => settings.and_then(|settings| Some(settings.this_member()?.1.clone())),
+        Err(error) => {
+            eprintln!("{error}");
+            return Exit::Usage;
+        }
+    };
+    print(&ports(member.as_ref()), arguments.json).unwrap_or_else(|error| {
+        eprintln!("{error}");
+        error.exit()
+    })
+}
+
+fn ports(member: Option<&MemberSettings>) -> [Port; 4] {
+    let (consensus, membership, api) = match member {
+        Some(member) => (member.consensus_port, member.membership_port, member.api_port),
+        None => (CONSENSUS_PORT, MEMBERSHIP_PORT, API_PORT),
+    };
+    let port = |port, protocol, name, what_for| {
+        let from = if name == "api" { "members and clients" } else { "members" };
+        Port { port, protocol, name, from, what_for }
+    };
+    [
+        port(consensus, "tcp", "consensus", "the log: votes, entries, snapshots, forwarded writes"),
+        port(membership, "udp", "membership", "heartbeats and gossip"),
+        port(membership, "tcp", "membership", "the same where UDP is blocked"),
+        port(api, "tcp", "api", "key-value, status, cluster control, health, metrics"),
+    ]
+}
+
+fn print(ports: &[Port; 4], json: bool) -> Result<Exit, CommandError> {
+    if json {
+        return command::print_json(&PortsOutput { version: 1, ports: *ports });
+    }
+    let mut text = format!("{:<12}{:<12}{:<22}{}\n", "PORT", "NAME", "FROM", "WHAT FOR");
+    for Port { port, protocol, name, from, what_for } in ports {
+        text += &format!("{:<12}{name:<12}{from:<22}{what_for}\n", format!("{port}/{protocol}"));
+    }
+    command::print(text.as_bytes())
+}
