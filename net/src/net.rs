@@ -60,7 +60,10 @@ fn socket_for(address: SocketAddr) -> io::Result<TcpSocket> {
 
 async fn connect(from: IpAddr, to: SocketAddr) -> io::Result<TcpStream> {
     let socket = socket_for(to)?;
-    socket.bind(SocketAddr::new(from, 0))?;
+    // An unspecified address of one family fits no target of the other; the system chooses anyway.
+    if !from.is_unspecified() {
+        socket.bind(SocketAddr::new(from, 0))?;
+    }
     ready(socket.connect(to).await?, to)
 }
 

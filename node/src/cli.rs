@@ -67,17 +67,12 @@ enum NodeCommand {
 /// Whom to ask.
 #[derive(Args, Clone, Debug)]
 pub struct NodesArguments {
-    /// APIs of the nodes to ask, instead of those of a profile; any member will do. Without a
-    /// profile: the three nodes of the quick start, 127.0.0.11 to 127.0.0.13
-    #[arg(
-        long = "node",
-        value_name = "ADDRESS[:PORT]",
-        value_delimiter = ',',
-        env = "QUORATE_NODES"
-    )]
+    /// APIs of the nodes to ask, instead of those of a profile; any member will do. QUORATE_NODES
+    /// says the same. Without a profile: the three of the quick start, 127.0.0.11 to 127.0.0.13
+    #[arg(long = "node", value_name = "ADDRESS[:PORT]", value_delimiter = ',')]
     pub nodes: Vec<Place>,
-    /// The profile to use for this command
-    #[arg(long, value_name = "NAME", env = "QUORATE_PROFILE")]
+    /// The profile to use for this command. QUORATE_PROFILE says the same
+    #[arg(long, value_name = "NAME", conflicts_with = "nodes")]
     pub profile: Option<String>,
 }
 

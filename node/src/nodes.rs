@@ -20,7 +20,8 @@ use quorate_net::{BootClock, OsEntropy, TokioNet};
 
 use crate::cli::NodesArguments;
 use crate::exit::Exit;
-use crate::profiles::{Profile, ProfileError, Profiles, Store, addresses_of};
+use crate::place::Place;
+use crate::profiles::{Profile, ProfileError, Profiles, Store, addresses_of, places};
 
 /// Where the nodes of the quick start are; asked if there is neither a profile nor an option.
 const QUICK_START: [&str; 3] = ["127.0.0.11:8500", "127.0.0.12:8500", "127.0.0.13:8500"];
@@ -37,16 +38,23 @@ impl Nodes {
         Nodes { client: Client::new(env(addresses[0]), addresses.to_vec()), profile: None }
     }
 
-    /// Those that the arguments name: nodes, else a profile, else the profile in use.
+    /// Those that the arguments name, else those that the environment names (each of them nodes, or
+    /// else a profile), else those of the profile in use.
     pub fn of(arguments: &NodesArguments) -> Result<Nodes, ProfileError> {
+        let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let mut named = arguments.profile.clone();
         if !arguments.nodes.is_empty() {
             return Ok(Nodes::new(&addresses_of(&arguments.nodes)?));
         }
+        if let (None, Some(nodes)) = (&named, variable("QUORATE_NODES")) {
+            return Ok(Nodes::new(&addresses_of(&places(&nodes)?)?));
+        }
+        named = named.or(variable("QUORATE_PROFILE"));
         let store = Store::of_user();
         let mut profiles = store.as_ref().map_or(Ok(Profiles::default()), Store::load)?;
-        let named = arguments.profile.clone().or(profiles.current.take());
-        let (Some(store), Some(name)) = (store, named) else {
-            return match arguments.profile.clone() {
+        let chosen = named.clone().or(profiles.current.take());
+        let (Some(store), Some(name)) = (store, chosen) else {
+            return match named {
                 Some(_) => Err(ProfileError::NoHome),
                 None => Ok(Nodes::new(&QUICK_START.map(|at| at.parse().expect("an address")))),
             };
@@ -55,8 +63,8 @@ impl Nodes {
             return Err(ProfileError::Unknown { name });
         };
         let members = list.members.iter().map(|member| member.api);
-        // A name that stands for nothing any more is no reason to leave the members alone.
-        let given = given.iter().flat_map(|place| place.resolve().unwrap_or_default());
+        // Names are looked up by `profiles use` only: that may take longer than all else.
+        let given = given.iter().filter_map(Place::address);
         let addresses: Vec<SocketAddr> = members.chain(given).collect();
         let client = Client::new(env(addresses[0]), addresses).knowing(list);
         Ok(Nodes { client, profile: Some((store, name)) })
@@ -163,25 +171,30 @@ impl Nodes {
 /// The profile follows: what was learnt about the members outlives the command.
 impl Drop for Nodes {
     fn drop(&mut self) {
+        if let Err(error) = self.keep() {
+            eprintln!("the profile does not follow: {error}");
+        }
+    }
+}
+
+impl Nodes {
+    /// Writes a newer member list into the profile; done when this is dropped, too.
+    pub fn keep(&self) -> Result<(), ProfileError> {
         let (Some((store, name)), Some(list)) = (&self.profile, self.client.members()) else {
-            return;
+            return Ok(());
         };
         let is_newer = |profile: &Profile| {
             profile.list.cluster_id == list.cluster_id && profile.list.version < list.version
         };
-        let known = store.load().map(|mut profiles| profiles.profiles.remove(name));
-        if !known.is_ok_and(|known| known.as_ref().is_some_and(is_newer)) {
-            return;
+        if !store.load()?.profiles.get(name).is_some_and(is_newer) {
+            return Ok(());
         }
-        let kept = store.change(|profiles| {
+        store.change(|profiles| {
             if let Some(profile) = profiles.profiles.get_mut(name).filter(|known| is_newer(known)) {
                 profile.list = list.clone();
             }
             Ok(())
-        });
-        if let Err(error) = kept {
-            eprintln!("the profile does not follow: {error}");
-        }
+        })
     }
 }
 
@@ -189,8 +202,8 @@ impl Drop for Nodes {
 pub fn exit_of(error: &ClientError) -> Exit {
     match error {
         ClientError::Refused(problem) => match problem.code.as_str() {
-            "Q1001" | "Q1003" | "Q1007" | "Q1011" | "Q1012" => Exit::NoLeader,
-            "Q1105" | "Q1022" => Exit::Conflict,
+            "Q1001" | "Q1003" | "Q1007" | "Q1011" | "Q1012" | "Q1021" => Exit::NoLeader,
+            "Q1022" | "Q1023" | "Q1105" | "Q1609" => Exit::Conflict,
             "Q1106" => Exit::NotFound,
             code if code.starts_with("Q11") => Exit::Usage,
             _ => Exit::Failed,

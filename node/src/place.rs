@@ -5,14 +5,12 @@ use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
 
+use quorate_core::config::API_PORT;
 use serde::{Deserialize, Serialize};
-
-/// The port of the API, unless another is given.
-const API_PORT: u16 = 8500;
 
 /// Why a text is no [`Place`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("Q1751 {text:?} is no address; nothing was done; write 10.0.0.1, [fe80::1]:8500 or a name")]
+#[error("Q1751 {text:?} is no address; nothing was done; write 10.0.0.1, [fd00::1]:8500 or a name")]
 pub struct PlaceError {
     text: String,
 }
@@ -34,6 +32,11 @@ impl Place {
             false => Ok(found),
         }
     }
+
+    /// The address, if it is written as one.
+    pub fn address(&self) -> Option<SocketAddr> {
+        Some(SocketAddr::new(self.host.parse().ok()?, self.port))
+    }
 }
 
 impl FromStr for Place {
@@ -41,7 +44,14 @@ impl FromStr for Place {
 
     fn from_str(text: &str) -> Result<Place, PlaceError> {
         let wrong = || PlaceError { text: text.to_owned() };
+        if let Some(host) = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
+            let host = host.parse::<Ipv6Addr>().map_err(|_| wrong())?.to_string();
+            return Ok(Place { host, port: API_PORT });
+        }
         if let Ok(at) = text.parse::<SocketAddr>() {
+            if at.port() == 0 {
+                return Err(wrong());
+            }
             return Ok(Place { host: at.ip().to_string(), port: at.port() });
         }
         if let Ok(host) = text.parse::<IpAddr>() {
@@ -102,6 +112,7 @@ mod tests {
             ("10.0.0.1:8500", "10.0.0.1"),
             ("10.0.0.1:9", "10.0.0.1:9"),
             ("::1", "::1"),
+            ("[::1]", "::1"),
             ("[::1]:9", "[::1]:9"),
             ("db-1.example", "db-1.example"),
             ("localhost:9", "localhost:9"),
@@ -110,7 +121,18 @@ mod tests {
             assert_eq!(place.to_string(), shown);
             assert_eq!(shown.parse(), Ok(place));
         }
-        for wrong in ["", ":9", "a b", "a:0", "a:b", "a:1:2", "10.0.0.1:70000", "http://a"] {
+        for wrong in [
+            "",
+            ":9",
+            "a b",
+            "a:0",
+            "a:b",
+            "a:1:2",
+            "10.0.0.1:70000",
+            "10.0.0.1:0",
+            "[a]",
+            "http://a",
+        ] {
             let refused = wrong.parse::<Place>().expect_err(wrong).to_string();
             assert!(refused.starts_with(&format!("Q1751 {wrong:?} is no address;")), "{refused}");
         }

@@ -102,11 +102,11 @@ fn haproxy_leads_to_the_leader_and_never_back_to_a_former_one() {
     std::thread::sleep(FROZEN.saturating_sub(frozen_at.elapsed()));
     cluster.node(third).thaw();
     let thawed_at = Instant::now();
-    let mut answers_count = 0;
+    let (former, mut answers_count) = (format!("n{third}"), 0);
     while thawed_at.elapsed() < Duration::from_secs(3) {
         if let Ok((code, body)) = health::get(balancer, "/cluster", ANSWER_LIMIT) {
             let status: Status = serde_json::from_str(&body).expect("the status of a node");
-            assert_eq!((code, status.name), (200, format!("n{leader}")), "after the thaw");
+            assert!(code == 200 && status.name != former, "after the thaw: {status:?}");
             answers_count += 1;
         }
     }

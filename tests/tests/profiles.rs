@@ -90,6 +90,7 @@ fn a_profile_follows_the_cluster_whatever_dies() {
     let current = user.json(&["profiles", "show-current", "--json"]);
     assert_eq!(current["list"]["members"].as_array().map(Vec::len), Some(5), "{current}");
     user.puts("all alive");
+    forgets_and_learns(&user);
 
     cluster.node(2).kill();
     cluster.wait_for_leader_other_than(2, 10_000);
@@ -118,6 +119,20 @@ fn a_profile_follows_the_cluster_whatever_dies() {
     }
     println!("all dead: told after {} ms", ran.took.as_millis());
     assert!(ran.took < GIVEN_UP * MARGIN, "{ran:?}");
+}
+
+/// A profile of which an older list is kept knows all members again after one command.
+fn forgets_and_learns(user: &User) {
+    let file = user.home.path().join("settings/profiles.toml");
+    let text = fs::read_to_string(&file).expect("it was written");
+    let mut table: toml::Table = text.parse().expect("it is TOML");
+    let list = &mut table["profiles"]["five"]["list"];
+    list["version"] = 1.into();
+    list["members"].as_array_mut().expect("a list").truncate(1);
+    fs::write(&file, table.to_string()).expect("it is ours");
+    user.run(&["cluster", "update-profile"]).ended(0, "profile five: 5 members");
+    let current = user.json(&["profiles", "show-current", "--json"]);
+    assert_eq!(current["list"]["members"].as_array().map(Vec::len), Some(5), "{current}");
 }
 
 /// One of the others leads.

@@ -29,8 +29,21 @@ pub(super) enum Repeat {
     Read,
     /// It is applied once, however often it is sent.
     Write(RequestId),
+    /// It changes nothing, and only an answer that knows of a leader settles it.
+    Look,
+    /// It changes nothing, and the leader is to answer; without one, whoever does.
+    ReadOfLeader,
     /// Only if it cannot have taken effect; it is for the leader alone.
     IfRefused,
+}
+
+impl Repeat {
+    pub(super) fn may_write(self) -> bool {
+        match self {
+            Repeat::Read | Repeat::Look | Repeat::ReadOfLeader => false,
+            Repeat::Write(_) | Repeat::IfRefused => true,
+        }
+    }
 }
 
 pub(super) struct Call {
@@ -89,8 +102,12 @@ struct Tried {
     /// Whether a node has answered, whatever it said.
     is_answered: bool,
     problem: Option<Problem>,
+    /// The refusal of a node of another cluster.
+    foreign: Option<Problem>,
     /// Who answered and is no node.
     alien: Option<String>,
+    /// Who answered a look, and knows of no leader.
+    leaderless: Option<(SocketAddr, Reply)>,
     last: String,
     /// What each address did when it was asked last.
     each: BTreeMap<SocketAddr, String>,
@@ -133,8 +150,12 @@ impl Calls {
             }
             let limit_ms = attempt_ms.min(end_ms - waited_ms);
             let ended = match call.repeat {
-                Repeat::IfRefused => self.ask_leader(&call, limit_ms, &mut tried).await,
-                Repeat::Read | Repeat::Write(_) => self.race(&call, limit_ms, &mut tried).await,
+                Repeat::IfRefused | Repeat::ReadOfLeader => {
+                    self.ask_leader(&call, limit_ms, &mut tried).await
+                }
+                Repeat::Read | Repeat::Look | Repeat::Write(_) => {
+                    self.race(&call, limit_ms, &mut tried).await
+                }
             };
             if let Some(ended) = ended {
                 return ended;
@@ -160,7 +181,7 @@ impl Calls {
             }
             None => drop(race.ask_next(&self.places)),
         }
-        let (mut refused, mut are_all_asked) = (None, false);
+        let (mut refused, mut are_all_asked, mut has_waited) = (None, false, false);
         while !race.is_idle() {
             let is_late_noticed = !are_all_asked && !planted("addresses_asked_in_turn");
             let wait_ms = is_late_noticed.then_some(head_start_ms);
@@ -170,10 +191,14 @@ impl Calls {
                     Verdict::Refused(problem, reply) => refused = Some((problem, reply)),
                     Verdict::Open => {}
                 }
-                let is_harmless = call.repeat == Repeat::Read || !race.is_in_doubt();
+                let is_harmless = !call.repeat.may_write() || !race.is_in_doubt();
                 if refused.is_some() && is_harmless {
                     break;
                 }
+            } else if call.repeat.may_write() && race.is_in_doubt() && !has_waited {
+                // A node lives and has the write: it may have much to do, as one that is known.
+                (has_waited, head_start_ms) = (true, limit_ms / 4);
+                continue;
             }
             head_start_ms = HEAD_START_MS;
             are_all_asked = refused.is_some() || !race.ask_next(&self.places);
@@ -193,17 +218,21 @@ impl Calls {
         limit_ms: u64,
         tried: &mut Tried,
     ) -> Option<Ended> {
-        let look = Rc::new(Call::read("/cluster".to_owned()));
-        let reply = match self.race(&look, limit_ms, tried).await? {
-            Ok(reply) => reply,
-            Err(error) => return Some(Err(error)),
+        let look = Rc::new(Call { repeat: Repeat::Look, ..Call::read("/cluster".to_owned()) });
+        let told = match self.race(&look, limit_ms, tried).await {
+            Some(Ok(reply)) => reply,
+            Some(Err(error)) => return Some(Err(error)),
+            None => {
+                // All were asked, and none knows of a leader: one says so in its own words.
+                let (at, reply) = tried.leaderless.take()?;
+                self.places.set_last(at);
+                reply
+            }
         };
-        let status: Option<Status> = serde_json::from_slice(&reply.body).ok();
-        let leader = status.as_ref().and_then(|status| {
-            let leader = status.leader.filter(|_| status.has_leader())?;
-            status.members.iter().find(|member| member.id == leader).map(|member| member.api)
-        });
-        // Who knows of no leader says so in its own words.
+        let leader = leader_in(&told);
+        if call.repeat == Repeat::ReadOfLeader && leader.is_none_or(|at| at == self.places.last()) {
+            return Some(Ok(told));
+        }
         let at = leader.unwrap_or(self.places.last());
         let kept = self.connection.take().filter(|kept| kept.at == at);
         let mut race = Race::new(&self.env, call, limit_ms);
@@ -214,6 +243,8 @@ impl Calls {
             Verdict::Refused(problem, reply) => {
                 Some(Err((ClientError::Refused(problem), Some(reply))))
             }
+            // The leader is there for its members, and not for this client.
+            Verdict::Open if call.repeat == Repeat::ReadOfLeader => Some(Ok(told)),
             Verdict::Open => None,
         }
     }
@@ -223,7 +254,7 @@ impl Calls {
         let Attempted { at, was_sent, outcome } = attempted;
         match outcome {
             Ok((reply, connection)) => {
-                let verdict = tried.judge(call, at, reply);
+                let verdict = tried.judge(call, at, reply, was_sent);
                 if !matches!(verdict, Verdict::Open) {
                     self.places.set_last(at);
                     self.connection = Some(connection);
@@ -231,7 +262,9 @@ impl Calls {
                 verdict
             }
             Err(detail) => {
-                tried.may_have_written |= was_sent && call.repeat != Repeat::Read;
+                let may_have_written = was_sent && call.repeat.may_write();
+                tried.may_have_written |= may_have_written;
+                tried.is_answered |= may_have_written; // to the question whether it is there
                 tried.note(at, detail);
                 Verdict::Open
             }
@@ -245,27 +278,34 @@ impl Tried {
         self.each.insert(at, detail);
     }
 
-    /// How a reply settles the call.
-    fn judge(&mut self, call: &Call, at: SocketAddr, reply: Reply) -> Verdict {
-        if reply.status.is_success() {
+    /// How a reply settles the call. If that was not sent, the reply is that of somebody who was
+    /// asked whether it is a node, and is none of ours.
+    fn judge(&mut self, call: &Call, at: SocketAddr, reply: Reply, was_sent: bool) -> Verdict {
+        if reply.status.is_success() && was_sent {
+            self.is_answered = true;
+            if call.repeat == Repeat::Look && leader_in(&reply).is_none() {
+                self.leaderless = Some((at, reply));
+                return Verdict::Open;
+            }
             return Verdict::Final(Ok(reply));
         }
         let Ok(problem) = serde_json::from_slice::<Problem>(&reply.body) else {
             let detail = format!("status {} without a code of ours", reply.status);
             // Something stands between; whether it passed a write on is anyone's guess.
-            self.may_have_written |= call.repeat != Repeat::Read;
+            self.may_have_written |= was_sent && call.repeat.may_write();
             self.alien = Some(format!("{at}: {detail}"));
             self.note(at, detail);
             return Verdict::Open;
         };
         self.note(at, problem.to_string());
         if reply.status == StatusCode::MISDIRECTED_REQUEST {
-            return Verdict::Open; // a node of another cluster is none of ours
+            self.foreign = Some(problem);
+            return Verdict::Open;
         }
         self.is_answered = true;
         if reply.status.is_server_error() {
             let is_refused = reply.status == StatusCode::SERVICE_UNAVAILABLE;
-            self.may_have_written |= !is_refused && call.repeat != Repeat::Read;
+            self.may_have_written |= !is_refused && was_sent && call.repeat.may_write();
             self.problem = Some(problem);
             return Verdict::Open;
         }
@@ -278,14 +318,21 @@ impl Tried {
     }
 
     fn give_up(self, waited_ms: u64) -> ClientError {
-        let Tried { may_have_written, problem, alien, last, each, .. } = self;
-        match (may_have_written, problem, alien) {
+        let Tried { may_have_written, problem, foreign, alien, last, each, .. } = self;
+        match (may_have_written, problem.or(foreign), alien) {
             (true, ..) => ClientError::OutcomeUnknown { waited_ms, last },
             (false, Some(problem), _) => ClientError::Refused(problem),
             (false, None, Some(detail)) => ClientError::NotQuorate { detail },
             (false, None, None) => ClientError::Unreachable { waited_ms, each: told(&each) },
         }
     }
+}
+
+/// Where the leader's API is, by what a node says of its cluster.
+fn leader_in(cluster: &Reply) -> Option<SocketAddr> {
+    let status: Status = serde_json::from_slice(&cluster.body).ok()?;
+    let leader = status.leader.filter(|_| status.has_leader())?;
+    status.members.iter().find(|member| member.id == leader).map(|member| member.api)
 }
 
 fn told(each: &BTreeMap<SocketAddr, String>) -> String {

@@ -222,7 +222,7 @@ impl Client {
 
     /// What the leader knows; without a leader, what the first node knows that answers.
     pub async fn status_of_leader(&mut self) -> Result<Status, ClientError> {
-        let call = Call { repeat: Repeat::IfRefused, ..Call::read("/cluster".to_owned()) };
+        let call = Call { repeat: Repeat::ReadOfLeader, ..Call::read("/cluster".to_owned()) };
         Ok(self.ask(call).await?.value)
     }
 
@@ -254,7 +254,7 @@ impl Client {
     }
 
     async fn ask<T: DeserializeOwned>(&mut self, call: Call) -> Result<Answered<T>, ClientError> {
-        let may_have_written = call.repeat != Repeat::Read;
+        let may_have_written = call.repeat.may_write();
         let reply = self.calls.perform(call).await.map_err(|(error, _)| error)?;
         match serde_json::from_slice(&reply.body) {
             Ok(value) => Ok(answered(&reply, value)),

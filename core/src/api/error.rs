@@ -72,7 +72,7 @@ pub enum ApiError {
     /// Retry does not help here: another cluster lives at this address now.
     #[error(
         "Q1609 this is a node of cluster {this}, not {meant}; nothing was changed; \
-             check the address"
+             check the address, or delete the profile"
     )]
     OtherCluster {
         /// The id in the request.
@@ -160,10 +160,13 @@ impl ApiError {
                 | ReadError::Overloaded { .. } => StatusCode::SERVICE_UNAVAILABLE,
             },
             ApiError::Switchover(error) => match error {
-                SwitchoverError::NotLeader { .. }
-                | SwitchoverError::Behind { .. }
-                | SwitchoverError::UnderWay => StatusCode::SERVICE_UNAVAILABLE,
-                SwitchoverError::Unfit { .. } => StatusCode::CONFLICT,
+                SwitchoverError::NotLeader { .. } | SwitchoverError::UnderWay => {
+                    StatusCode::SERVICE_UNAVAILABLE
+                }
+                // Each try pauses the writes.
+                SwitchoverError::Behind { .. } | SwitchoverError::Unfit { .. } => {
+                    StatusCode::CONFLICT
+                }
                 SwitchoverError::NotTaken { .. } => StatusCode::GATEWAY_TIMEOUT,
             },
             ApiError::KeyValue { source, .. } => key_value_status(source),

@@ -141,6 +141,7 @@ async fn update_profile(arguments: &NodesArguments) -> Result<Exit, CommandError
         return Err(ClusterError::NoProfile.into());
     };
     nodes.status().await?;
+    nodes.keep()?;
     let list = nodes.members().ok_or(ProfileError::NotFounded)?;
     let (count, version) = (list.members.len(), list.version);
     eprintln!("profile {name}: {count} members as of log index {version}");

@@ -40,7 +40,8 @@ async fn settle(
     began: Instant,
 ) -> Result<(), CommandError> {
     loop {
-        let status = nodes.status_of_leader().await?;
+        // Nobody may answer for a moment: that says nothing about who leads.
+        let status = nodes.status_of_leader().await.unwrap_or_else(|_| before.clone());
         let leader = status.leader.filter(|_| status.has_leader());
         if leader == Some(to) {
             return Ok(());

@@ -8,6 +8,7 @@ mod store;
 pub use store::{Profile, Profiles, Store};
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Subcommand;
@@ -15,6 +16,7 @@ use quorate_core::api::{ClientError, MemberList};
 use quorate_core::status::Status;
 use serde::Serialize;
 
+use crate::cluster::ClusterError;
 use crate::command::{self, CommandError};
 use crate::exit::Exit;
 use crate::nodes::{Nodes, exit_of};
@@ -157,11 +159,17 @@ fn perform(command: ProfilesCommand) -> Result<Exit, CommandError> {
 }
 
 fn make_current(store: &Store, target: &str, name: Option<String>) -> Result<(), ProfileError> {
-    let is_known = name.is_none() && store.load()?.profiles.contains_key(target);
-    let (name, made) = match is_known {
-        true => (target.to_owned(), None),
-        false => (name.unwrap_or(target.to_owned()), Some(ask(target)?)),
+    let known = store.load()?.profiles.remove(target).filter(|_| name.is_none());
+    let made = match &known {
+        None => Some(ask(&places(target)?)?),
+        // It is in use whether or not anybody answers just now.
+        Some(profile) => match ask(&profile.given) {
+            Ok(made) => Some(made),
+            Err(ProfileError::Ask(ClientError::Unreachable { .. })) => None,
+            Err(error) => return Err(error),
+        },
     };
+    let name = name.unwrap_or(target.to_owned());
     let (profile, leader) = store.change(|profiles| {
         let leader = made.as_ref().and_then(|(_, status)| leader_of(status));
         if let Some((profile, _)) = made {
@@ -183,9 +191,8 @@ fn make_current(store: &Store, target: &str, name: Option<String>) -> Result<(),
 }
 
 /// Makes a profile of what the first node says that answers.
-fn ask(target: &str) -> Result<(Profile, Status), ProfileError> {
-    let given: Vec<Place> = target.split(',').map(str::parse).collect::<Result<_, _>>()?;
-    let addresses = addresses_of(&given)?;
+fn ask(given: &[Place]) -> Result<(Profile, Status), ProfileError> {
+    let addresses = addresses_of(given)?;
     let asked = quorate_net::block_on(async {
         let mut nodes = Nodes::new(&addresses);
         let status = nodes.status().await?;
@@ -194,15 +201,26 @@ fn ask(target: &str) -> Result<(Profile, Status), ProfileError> {
     let refused = |cause| ProfileError::File { path: "the runtime".into(), cause };
     let (status, list) = asked.map_err(refused)??;
     let list = list.ok_or(ProfileError::NotFounded)?;
-    Ok((Profile { cluster: status.cluster.clone(), given, list }, status))
+    Ok((Profile { cluster: status.cluster.clone(), given: given.to_vec(), list }, status))
 }
 
-/// The addresses of all places, in their order.
-pub fn addresses_of(places: &[Place]) -> Result<Vec<std::net::SocketAddr>, ProfileError> {
-    let resolve = |place: &Place| {
-        place.resolve().map_err(|cause| ProfileError::NoAddress { place: place.clone(), cause })
-    };
-    Ok(places.iter().map(resolve).collect::<Result<Vec<_>, _>>()?.concat())
+/// The places in a text, with commas between.
+pub fn places(text: &str) -> Result<Vec<Place>, ProfileError> {
+    Ok(text.split(',').map(str::parse).collect::<Result<_, _>>()?)
+}
+
+/// The addresses of all places, in their order. A name that has none fails only if no other place
+/// has one.
+pub fn addresses_of(places: &[Place]) -> Result<Vec<SocketAddr>, ProfileError> {
+    let mut failed = None;
+    let mut found = Vec::new();
+    for place in places {
+        match place.resolve() {
+            Ok(addresses) => found.extend(addresses),
+            Err(cause) => failed = Some(ProfileError::NoAddress { place: place.clone(), cause }),
+        }
+    }
+    failed.filter(|_| found.is_empty()).map_or(Ok(found), Err)
 }
 
 fn check_name(profiles: &Profiles, name: &str, list: &MemberList) -> Result<(), ProfileError> {
@@ -263,8 +281,7 @@ fn print_current(profiles: &Profiles, json: bool) -> Result<Exit, CommandError> 
         profiles.profiles.get(name).map(|profile| ProfileOutput { name, profile })
     });
     let Some(output) = current else {
-        eprintln!("no profile is in use; make one with `profiles use ADDRESS`");
-        return Ok(Exit::NotFound);
+        return Err(ClusterError::NoProfile.into());
     };
     if json {
         return command::print_json(&CurrentOutput { version: 1, profile: output });

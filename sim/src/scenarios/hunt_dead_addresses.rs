@@ -1,6 +1,7 @@
 //! A client that knows three addresses, of which two are dead.
 
-use quorate_core::key_value::KeyValue;
+use quorate_core::codec::encode;
+use quorate_core::key_value::{Command, KeyValue};
 
 use crate::cluster::{Cluster, Report};
 
@@ -15,6 +16,10 @@ const ANSWERED_BY_MS: u64 = 1_000;
 /// then.
 pub(super) fn one_living_address_of_three_is_enough(seed: u64) -> Report {
     let mut cluster = Cluster::of(5).machine(KeyValue::new).links(Default::default()).seed(seed);
+    let command = Command::Put { key: "shape".to_owned(), value: "round".into() };
+    if !matches!(cluster.propose(encode(&command).into()), Some(Ok(_))) {
+        cluster.reject("nobody is dead, and a write is not acknowledged");
+    }
     let mut names = ["n1", "n2", "n3", "n4", "n5"];
     for at in (1..names.len()).rev() {
         let other = cluster.choose("hunt_dead_addresses.order", at as u64).between(0, at as u64);

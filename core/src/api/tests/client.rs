@@ -151,9 +151,8 @@ fn refused_is_said_only_if_nothing_can_have_been_written() {
         assert_eq!(code(world.client(&[HUNG, 1]).put("a", value()).await), "Q1003");
         world.fails_writes(1, unknown(), true);
         assert_eq!(code(world.client(&[1]).put("a", value()).await), "Q1612");
-        // Of the first attempt nothing is known; the refusal of the edge says nothing about it.
         world.fails_writes(1, None, false);
-        assert_eq!(code(world.client(&[HUNG, 1]).put("", value()).await), "Q1101");
+        assert_eq!(code(world.client(&[HUNG, 1]).put("", value()).await), "Q1101"); // not sent
     });
 }
 
@@ -193,6 +192,30 @@ fn a_switchover_is_repeated_only_where_nothing_was_changed() {
         assert_eq!(client.switchover(None).await, Ok(NodeId(2)));
         let mut client = to_n2(SwitchoverError::NotTaken { to: NodeId(2) });
         assert_eq!(code(client.switchover(None).await), "Q1612");
+    });
+}
+
+/// A node that says that it is ready, takes what comes then, and says nothing more.
+#[test]
+fn of_a_write_that_somebody_has_taken_a_refusal_by_another_node_says_nothing() {
+    in_node(async {
+        let world = World::start().await;
+        let swallows = world.net.listen(at(5)).await.expect("the place is free");
+        spawn_local(async move {
+            while let Ok((mut stream, _)) = swallows.accept().await {
+                spawn_local(async move {
+                    is_asked_whether_ready(&mut stream).await;
+                    let ready = b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nready\n";
+                    let _ = stream.write_all(ready).await;
+                    stream.read_to_end(&mut Vec::new()).await
+                });
+            }
+        });
+        // In one round: the first is in doubt while the second refuses; then after it has ended.
+        for attempt_ms in [250, 30] {
+            let mut client = world.client(&[5, 1]).with_deadline_ms(600, attempt_ms);
+            assert_eq!(code(client.put("", Bytes::new()).await), "Q1612", "{attempt_ms}");
+        }
     });
 }
 

@@ -378,7 +378,7 @@ fn all_errors() -> Vec<(ApiError, u16, &'static str)> {
         (ReadError::Overloaded { waiting_count }.into(), 503, "Q1014"),
         (SwitchoverError::NotLeader { this }.into(), 503, "Q1021"),
         (SwitchoverError::Unfit { to }.into(), 409, "Q1022"),
-        (SwitchoverError::Behind { to, waited_ms }.into(), 503, "Q1023"),
+        (SwitchoverError::Behind { to, waited_ms }.into(), 409, "Q1023"),
         (SwitchoverError::NotTaken { to }.into(), 504, "Q1024"),
         (SwitchoverError::UnderWay.into(), 503, "Q1025"),
         (KeyValueError::KeySize { size_bytes }.into(), 400, "Q1101"),
