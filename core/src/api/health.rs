@@ -89,12 +89,11 @@ pub(super) async fn leader(
 /// `/api/v3.1/status`: the same for balancers that were set up for the original, which told the
 /// others by 400.
 pub(super) async fn original_status(
-    State(api): State<Arc<Api>>,
+    state: State<Arc<Api>>,
     method: Method,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    let leader = api.node.watch_leadership().may_act();
-    let mut response = boolean(&method, &uri, leader, &LeaderBody { leader })?;
+    let mut response = leader(state, method, uri).await?;
     if response.status() == StatusCode::SERVICE_UNAVAILABLE {
         *response.status_mut() = StatusCode::BAD_REQUEST;
     }

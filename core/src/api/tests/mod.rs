@@ -296,6 +296,29 @@ fn leader_and_replica_answer_by_the_clock_of_this_moment() {
 }
 
 #[test]
+fn the_status_of_the_original_is_400_where_leader_is_503() {
+    in_node(async {
+        let edge = Edge::start();
+        let check = async |status: u16, leads: bool| {
+            let path = "/api/v3.1/status";
+            edge.check(&format!("GET {path}"), "", &format!(r#"{status} {{"leader":{leads}}}"#))
+                .await;
+            edge.check(&format!("HEAD {path}"), "", &format!("{status} ")).await;
+            edge.check(&format!("OPTIONS {path}"), "", &format!("{status} ")).await;
+            let refused = edge.ask("POST", path, "").await;
+            assert_eq!(refused.shown(), "405 Q1602"); // whoever leads
+            assert_eq!(refused.header("allow"), "GET,HEAD,OPTIONS");
+        };
+        check(400, false).await; // follows n2
+        edge.fake.leadership.send_replace(leads_until(Now::from_ms(235)));
+        edge.fake.clock.set_ms(234);
+        check(200, true).await;
+        edge.fake.clock.set_ms(235);
+        check(400, false).await;
+    });
+}
+
+#[test]
 fn probes_and_status_tell_what_the_node_knows() {
     in_node(async {
         let edge = Edge::start();
