@@ -70,6 +70,12 @@ impl Status {
         self.leader.is_some_and(|leader| leader != self.node || self.acting)
     }
 
+    /// The member that leads, if somebody does who is in the roster.
+    pub fn leader_member(&self) -> Option<&MemberStatus> {
+        let leader = self.leader.filter(|_| self.has_leader())?;
+        self.members.iter().find(|member| member.id == leader)
+    }
+
     /// The member of that name, or of that id, written as n2.
     pub fn member(&self, name: &str) -> Option<&MemberStatus> {
         let by_name = self.members.iter().find(|member| member.name == name);

@@ -183,9 +183,7 @@ impl Nodes {
         let (Some((store, name)), Some(list)) = (&self.profile, self.client.members()) else {
             return Ok(());
         };
-        let is_newer = |profile: &Profile| {
-            profile.list.cluster_id == list.cluster_id && profile.list.version < list.version
-        };
+        let is_newer = |profile: &Profile| list.is_newer_than(&profile.list);
         if !store.load()?.profiles.get(name).is_some_and(is_newer) {
             return Ok(());
         }

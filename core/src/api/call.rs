@@ -331,8 +331,7 @@ impl Tried {
 /// Where the leader's API is, by what a node says of its cluster.
 fn leader_in(cluster: &Reply) -> Option<SocketAddr> {
     let status: Status = serde_json::from_slice(&cluster.body).ok()?;
-    let leader = status.leader.filter(|_| status.has_leader())?;
-    status.members.iter().find(|member| member.id == leader).map(|member| member.api)
+    status.leader_member().map(|leader| leader.api)
 }
 
 fn told(each: &BTreeMap<SocketAddr, String>) -> String {

@@ -23,6 +23,13 @@ pub struct MemberList {
     pub members: Vec<MemberPlace>,
 }
 
+impl MemberList {
+    /// Whether it replaces `known`: it is of the same cluster, and a later entry made it.
+    pub fn is_newer_than(&self, known: &MemberList) -> bool {
+        self.cluster_id == known.cluster_id && self.version > known.version
+    }
+}
+
 /// One member, and where it is asked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberPlace {

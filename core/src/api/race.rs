@@ -62,10 +62,7 @@ impl Places {
 
     /// Takes the list if it is newer, and of the same cluster.
     pub(super) fn learn(&mut self, list: MemberList) {
-        let is_newer = |known: &MemberList| {
-            known.cluster_id == list.cluster_id && known.version < list.version
-        };
-        if self.list.as_ref().is_none_or(is_newer) {
+        if self.list.as_ref().is_none_or(|known| list.is_newer_than(known)) {
             self.list = Some(list);
         }
     }

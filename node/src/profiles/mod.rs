@@ -171,7 +171,8 @@ fn make_current(store: &Store, target: &str, name: Option<String>) -> Result<(),
     };
     let name = name.unwrap_or(target.to_owned());
     let (profile, leader) = store.change(|profiles| {
-        let leader = made.as_ref().and_then(|(_, status)| leader_of(status));
+        let leader = made.as_ref().and_then(|(_, status)| status.leader_member());
+        let leader = leader.map(|leader| leader.name.clone());
         if let Some((profile, _)) = made {
             check_name(profiles, &name, &profile.list)?;
             profiles.profiles.insert(name.clone(), profile);
@@ -231,11 +232,6 @@ fn check_name(profiles: &Profiles, name: &str, list: &MemberList) -> Result<(), 
         }
         Some(_) | None => Ok(()),
     }
-}
-
-fn leader_of(status: &Status) -> Option<String> {
-    let leader = status.leader.filter(|_| status.has_leader())?;
-    status.members.iter().find(|member| member.id == leader).map(|member| member.name.clone())
 }
 
 #[derive(Serialize)]

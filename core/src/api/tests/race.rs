@@ -62,6 +62,20 @@ fn every_answer_carries_the_members_but_for_booleans() {
 }
 
 #[test]
+fn a_list_replaces_an_older_one_of_its_own_cluster() {
+    let known = list("a", 7, &[1]);
+    for (cluster, version, is_newer) in [
+        ("a", 8, true),
+        ("a", 7, false), // the same
+        ("a", 6, false),
+        ("b", 8, false),
+    ] {
+        let told = list(cluster, version, &[2]);
+        assert_eq!(told.is_newer_than(&known), is_newer, "{cluster} {version}");
+    }
+}
+
+#[test]
 fn one_that_lives_is_found_behind_those_that_are_dead() {
     in_node(async {
         let world = World::start().await;
