@@ -68,9 +68,19 @@ impl MembersHeader {
         };
         let members = roster.members().map(place).collect();
         let list = MemberList { cluster_id: node.inner.cluster.to_string(), version, members };
-        // JSON escapes what a header must not hold, but for DEL: such a name hides the list.
-        let value = HeaderValue::from_bytes(&json(&list)).ok()?;
+        let value = header_value(&list);
         *made = Some((version, value.clone()));
         Some(value)
     }
+}
+
+/// JSON escapes all that a header must not hold, but for DEL, which a member's name may have.
+fn header_value(list: &MemberList) -> HeaderValue {
+    const DEL: u8 = 0x7f;
+    let escaped = |byte: &u8| match *byte {
+        DEL => b"\\u007f".to_vec(), // only a text holds one
+        other => vec![other],
+    };
+    let text: Vec<u8> = json(list).iter().flat_map(escaped).collect();
+    HeaderValue::from_bytes(&text).expect("no control character is left")
 }

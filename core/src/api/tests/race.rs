@@ -62,6 +62,22 @@ fn every_answer_carries_the_members_but_for_booleans() {
 }
 
 #[test]
+fn a_name_with_any_character_is_told_in_the_header() {
+    in_node(async {
+        let edge = Edge::start();
+        let name = "\u{7f}\0\n\u{9f}caf\u{e9}\"\\";
+        let members = vec![MemberSettings::at(name, at(1).ip())];
+        let mut roster = Roster::default();
+        roster.apply(LogIndex(7), RosterChange::Found { members }).expect("one founder");
+        edge.fake.roster.send_replace(roster);
+        let got = edge.ask("GET", "/cluster", "").await;
+        let told = got.headers["quorate-members"].as_bytes();
+        let found: MemberList = serde_json::from_slice(told).expect("a list");
+        assert_eq!(found.members[0].name, name);
+    });
+}
+
+#[test]
 fn a_list_replaces_an_older_one_of_its_own_cluster() {
     let known = list("a", 7, &[1]);
     for (cluster, version, is_newer) in [
