@@ -114,8 +114,8 @@ pub(super) async fn replica(
     let elected = api.node.watch_leadership().current().elected;
     let is_another = |leader: NodeId| leader != api.node.node();
     // Of whom nothing was heard for long is in the first, and not in the status.
-    let heard = api.node.status().await.and_then(|status| status.leader);
-    let replica = elected.is_some_and(is_another) && heard.is_some_and(is_another);
+    let heard = async || api.node.status().await.and_then(|status| status.leader);
+    let replica = elected.is_some_and(is_another) && heard().await.is_some_and(is_another);
     boolean(&method, &uri, replica, &ReplicaBody { replica })
 }
 

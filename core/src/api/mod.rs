@@ -71,6 +71,8 @@ pub(crate) use request::json;
 pub(crate) struct Api {
     pub(crate) node: NodeHandle,
     pub(crate) answered: metrics::AnswerCounts,
+    /// The cluster's id, 32 hex digits, as requests name it.
+    cluster_id: String,
     members: members::MembersHeader,
 }
 
@@ -78,7 +80,8 @@ pub(crate) struct Api {
 /// [`KeyValue`](crate::key_value::KeyValue).
 pub fn router(node: NodeHandle) -> Router {
     let (answered, members) = Default::default();
-    let api = Arc::new(Api { node, answered, members });
+    let cluster_id = node.cluster().to_string();
+    let api = Arc::new(Api { node, answered, cluster_id, members });
     // Whoever asks these needs no credentials, and is told a boolean only.
     let probes = Router::new()
         .route("/livez", get(health::livez))
@@ -119,10 +122,10 @@ async fn check_cluster(State(api): State<Arc<Api>>, request: Request, next: Next
     let Some(meant) = request.headers().get(CLUSTER_HEADER) else {
         return next.run(request).await;
     };
-    let this = api.node.cluster().to_string();
-    if meant.as_bytes() == this.as_bytes() {
+    if meant.as_bytes() == api.cluster_id.as_bytes() {
         return next.run(request).await;
     }
+    let this = api.cluster_id.clone();
     let meant = String::from_utf8_lossy(meant.as_bytes()).into_owned();
     ApiError::OtherCluster { meant, this }.into_response()
 }

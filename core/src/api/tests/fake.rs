@@ -39,6 +39,8 @@ pub(crate) struct Plan {
     pub(crate) asked_to: Option<Option<NodeId>>,
     pub(crate) read_delay_ms: u64,
     pub(crate) has_no_leader: bool,
+    /// How often the status was asked for.
+    pub(crate) status_asked_count: usize,
 }
 
 struct FakeNode {
@@ -107,7 +109,9 @@ impl Handler<AskStatus> for FakeNode {
     type Result = MessageResult<AskStatus>;
 
     fn handle(&mut self, AskStatus: AskStatus, _: &mut Context<Self>) -> Self::Result {
-        let leader = (!self.plan.borrow().has_no_leader).then_some(NodeId(2));
+        let mut plan = self.plan.borrow_mut();
+        plan.status_asked_count += 1;
+        let leader = (!plan.has_no_leader).then_some(NodeId(2));
         MessageResult(Status {
             node: NodeId(1),
             name: "alpha".to_owned(),

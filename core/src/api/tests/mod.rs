@@ -292,6 +292,8 @@ fn leader_and_replica_answer_by_the_clock_of_this_moment() {
         check([200, 503]).await;
         edge.fake.clock.set_ms(235); // nobody told the node that its lease is over
         check([503, 503]).await;
+        let asked_count = edge.fake.plan.borrow().status_asked_count;
+        assert_eq!(asked_count, 3, "only while another one is elected"); // once a method
     });
 }
 
