@@ -18,6 +18,7 @@ mod tests;
 
 pub use actor::{HeartbeatActor, Reports};
 
+use std::fmt;
 use std::net::SocketAddr;
 
 use actix::prelude::*;
@@ -36,6 +37,17 @@ pub enum Health {
     Late,
     /// Missed `missed_pings_max` of them.
     Silent,
+}
+
+/// The word for people; programs are told the variant's name.
+impl fmt::Display for Health {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Health::Responsive => "responsive",
+            Health::Late => "late",
+            Health::Silent => "silent",
+        })
+    }
 }
 
 /// A peer's health changed. Reported to leader and membership.

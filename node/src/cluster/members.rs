@@ -1,10 +1,11 @@
 //! `quorate cluster nodes`: the members, as the leader sees them; without one, as whoever answers.
 
 use quorate_core::ids::LogIndex;
-use quorate_core::status::{Fact, Health, MemberStatus, Status};
+use quorate_core::status::{MemberStatus, Status};
 use serde::Serialize;
 
-use super::ClusterError;
+use super::status::exit_for;
+use super::{ClusterError, shown};
 use crate::command::{self, CommandError};
 use crate::exit::Exit;
 
@@ -43,25 +44,23 @@ impl<'a> MemberOutput<'a> {
     }
 }
 
-/// What people call it: `leader`, `replica`, `learner`, or that it does not answer.
-fn state(status: &Status, member: &MemberStatus) -> &'static str {
-    match member {
-        _ if status.has_leader() && status.leader == Some(member.id) => "leader",
-        _ if !member.answers() => "offline",
-        _ if status.voters.contains(&member.id) => "replica",
-        _ => "learner",
+/// What people call it: `leader`, `silent` if it does not answer, `replica`, `learner`; `none` if
+/// it neither votes nor learns.
+pub(super) fn state(status: &Status, member: &MemberStatus) -> &'static str {
+    match member.id {
+        id if status.leader_member().is_some_and(|leader| leader.id == id) => "leader",
+        _ if !member.answers() => "silent",
+        id if status.voters.contains(&id) => "replica",
+        id if status.learners.contains(&id) => "learner",
+        _ => "none",
     }
 }
 
-/// The members in a table. `NoLeader` if nobody leads, `Degraded` if one is offline.
+/// The members in a table. `NoLeader` if nobody leads, `Degraded` if one does not answer.
 pub(super) fn print_all(status: &Status, json: bool) -> Result<Exit, CommandError> {
     let outputs = status.members.iter().map(|member| MemberOutput::of(status, member));
     let outputs: Vec<MemberOutput<'_>> = outputs.collect();
-    let exit = match outputs.iter().any(|output| output.state == "offline") {
-        _ if !status.has_leader() => Exit::NoLeader,
-        true => Exit::Degraded,
-        false => Exit::Good,
-    };
+    let exit = exit_for(status);
     if json {
         command::print_json(&ListOutput { version: 1, asked: &status.name, nodes: outputs })?;
         return Ok(exit);
@@ -75,7 +74,7 @@ pub(super) fn print_all(status: &Status, json: bool) -> Result<Exit, CommandErro
             member.id.to_string(),
             member.name,
             member.api.to_string(),
-            pings(member),
+            shown(member.health.as_ref()),
             lag(lag_entries),
         );
     }
@@ -91,7 +90,7 @@ pub(super) fn print_one(status: &Status, member: String, json: bool) -> Result<E
         return command::print_json(&GetOutput { version: 1, asked: &status.name, node });
     }
     let MemberOutput { state, lag_entries, member } = node;
-    let gossip = member.view.as_ref().map_or("-".to_owned(), fact);
+    let gossip = shown(member.view.as_ref());
     let round_trip = member.rtt_us.map_or("-".to_owned(), |us| format!("{us} us"));
     let text = format!(
         "name        {} ({})\nstate       {state}, as {} sees it\nrole        {}\n\
@@ -104,24 +103,10 @@ pub(super) fn print_one(status: &Status, member: String, json: bool) -> Result<E
         member.api,
         member.consensus,
         member.membership,
-        pings(member),
+        shown(member.health.as_ref()),
         lag(lag_entries),
     );
     command::print(text.as_bytes())
-}
-
-fn fact(known: &Fact<String>) -> String {
-    format!("{}, {} ms ago", known.value, known.age_ms)
-}
-
-fn pings(member: &MemberStatus) -> String {
-    let word = |health: Health| match health {
-        Health::Responsive => "responsive",
-        Health::Late => "late",
-        Health::Silent => "silent",
-    };
-    let health = member.health.as_ref();
-    health.map_or("-".to_owned(), |known| format!("{}, {} ms ago", word(known.value), known.age_ms))
 }
 
 fn lag(entries: Option<u64>) -> String {

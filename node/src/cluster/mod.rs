@@ -3,8 +3,13 @@
 mod members;
 mod set_active;
 mod status;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
 
 use clap::Subcommand;
+use quorate_core::status::Fact;
 
 use crate::cli::NodesArguments;
 use crate::command::{self, CommandError};
@@ -146,4 +151,9 @@ async fn update_profile(arguments: &NodesArguments) -> Result<Exit, CommandError
     let (count, version) = (list.members.len(), list.version);
     eprintln!("profile {name}: {count} members as of log index {version}");
     command::print(b"")
+}
+
+/// What is known, and how long ago it was confirmed; a dash if nothing is.
+fn shown<T: fmt::Display>(known: Option<&Fact<T>>) -> String {
+    known.map_or("-".to_owned(), |known| format!("{}, {} ms ago", known.value, known.age_ms))
 }

@@ -3,6 +3,7 @@
 use quorate_core::status::{MemberStatus, Status, Tolerance};
 use serde::Serialize;
 
+use super::shown;
 use crate::command::{self, CommandError};
 use crate::exit::Exit;
 
@@ -26,7 +27,8 @@ pub(super) fn print(status: Status, json: bool) -> Result<Exit, CommandError> {
     Ok(exit)
 }
 
-fn exit_for(status: &Status) -> Exit {
+/// What a command about this cluster ends with.
+pub(super) fn exit_for(status: &Status) -> Exit {
     if !status.has_leader() {
         return Exit::NoLeader;
     }
@@ -73,18 +75,14 @@ fn member_line(status: &Status, member: &MemberStatus) -> String {
         id if status.learners.contains(&id) => "learner",
         _ => "none",
     };
-    let fact = |known: Option<String>| known.unwrap_or("-".to_owned());
-    let view = member.view.as_ref().map(|view| format!("{}, {} ms ago", view.value, view.age_ms));
-    let health =
-        member.health.as_ref().map(|seen| format!("{:?}, {} ms ago", seen.value, seen.age_ms));
-    let matching = member.matching_index.map(|index| index.to_string());
+    let matching = member.matching_index.map_or("-".to_owned(), |index| index.to_string());
     format!(
         "{:<5}{:<14}{vote:<9}{:<22}{:<26}{:<26}{}\n",
         member.id.to_string(),
         member.name,
         member.api.to_string(),
-        fact(view),
-        fact(health),
-        fact(matching)
+        shown(member.view.as_ref()),
+        shown(member.health.as_ref()),
+        matching
     )
 }
