@@ -2,11 +2,14 @@
 //! built once if it is missing, and run.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
+
+use serde_json::Value;
 
 /// The executable under test: `QUORATE_BINARY` if that is set, or one that is built
 /// beside this test.
@@ -27,6 +30,77 @@ pub fn kv(api: SocketAddr, arguments: &[impl AsRef<OsStr>]) -> Output {
     let mut command = Command::new(quorate());
     command.arg("kv").args(arguments).args(["--node", &api.to_string()]);
     command.output().expect("the binary runs")
+}
+
+/// What a command did: its exit code, and all that it printed.
+pub struct Ran {
+    /// Its exit code.
+    pub code: i32,
+    /// What it printed for programs.
+    pub out: Vec<u8>,
+    /// What it printed for people.
+    pub err: String,
+}
+
+impl fmt::Debug for Ran {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let printed = String::from_utf8_lossy(&self.out);
+        let mut shown = out.debug_struct("Ran");
+        shown.field("code", &self.code).field("out", &printed).field("err", &self.err).finish()
+    }
+}
+
+impl Ran {
+    /// Panics if a signal ended it, or if what it says to people is no text.
+    pub fn of(output: Output) -> Ran {
+        let Output { status, stdout: out, stderr } = output;
+        let code = status.code().expect("it ends by itself");
+        Ran { code, out, err: String::from_utf8(stderr).expect("it says text") }
+    }
+
+    /// Runs the command to its end.
+    pub fn by(command: &mut Command) -> Ran {
+        Ran::of(command.output().expect("the binary runs"))
+    }
+
+    /// What it printed for programs, as text.
+    pub fn text(&self) -> &str {
+        str::from_utf8(&self.out).expect("it prints text")
+    }
+
+    /// It ended with this code, and said this to people.
+    pub fn ended(self, code: i32, says: &str) -> Ran {
+        assert_eq!(self.code, code, "{says}: {self:?}");
+        assert!(self.err.contains(says), "{says}: {self:?}");
+        self
+    }
+
+    /// It did what it was told, and printed exactly this.
+    pub fn printed(self, out: &[u8]) {
+        assert_eq!((self.code, self.out.as_slice()), (0, out), "{}", self.err);
+    }
+
+    /// It refused with this exit code and text, and printed nothing for programs.
+    pub fn refused(self, code: i32, text: &str) {
+        assert_eq!(self.code, code, "{text}: {}", self.err);
+        assert!(self.err.starts_with(text), "{text}: {}", self.err);
+        assert_eq!(self.out, b"", "{text}");
+    }
+
+    /// What a program reads of a command that did as it was told and had nothing to say to people.
+    pub fn json(self) -> Value {
+        assert_eq!((self.code, self.err.as_str()), (0, ""));
+        self.json_line()
+    }
+
+    /// What a program reads, however the command ended: one line of JSON of version 1.
+    pub fn json_line(&self) -> Value {
+        let value: Value = serde_json::from_slice(&self.out).expect("it is JSON");
+        let lines_count = self.out.iter().filter(|byte| **byte == b'\n').count();
+        assert_eq!(lines_count, 1, "one line: {value}");
+        assert_eq!(value["version"], 1);
+        value
+    }
 }
 
 /// `target/debug` or `target/release`: test executables lie in its `deps`.

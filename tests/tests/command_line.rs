@@ -6,57 +6,16 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use quorate_core::key_value::VALUE_SIZE_BYTES_MAX;
 use quorate_core::status::Status;
 use quorate_node::demo::health;
-use quorate_tests::binary::{kv, quorate};
+use quorate_tests::binary::{Ran, kv, quorate};
 use quorate_tests::block::Block;
 use quorate_tests::cluster::Cluster;
 use serde_json::Value;
-
-/// What a command did: its exit code, and all that it printed.
-#[derive(Debug)]
-struct Ran {
-    code: i32,
-    out: Vec<u8>,
-    err: String,
-}
-
-impl Ran {
-    fn of(output: Output) -> Ran {
-        let Output { status, stdout: out, stderr } = output;
-        let code = status.code().expect("it ends by itself");
-        Ran { code, out, err: String::from_utf8(stderr).expect("it says text") }
-    }
-
-    /// It did what it was told, and printed exactly this.
-    fn printed(self, out: &[u8]) {
-        assert_eq!((self.code, self.out.as_slice()), (0, out), "{}", self.err);
-    }
-
-    /// What a program reads from its standard output: one line of JSON of version 1.
-    fn json(self) -> Value {
-        assert_eq!((self.code, self.err.as_str()), (0, ""));
-        json(&self.out)
-    }
-
-    /// It refused with this exit code and text, and printed nothing for programs.
-    fn refused(self, code: i32, text: &str) {
-        assert_eq!(self.code, code, "{text}: {}", self.err);
-        assert!(self.err.starts_with(text), "{text}: {}", self.err);
-        assert_eq!(self.out, b"", "{text}");
-    }
-}
-
-fn json(line: &[u8]) -> Value {
-    let value: Value = serde_json::from_slice(line).expect("it is JSON");
-    assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1, "one line: {value}");
-    assert_eq!(value["version"], 1);
-    value
-}
 
 /// Runs `quorate kv` against the node with this API.
 fn run(api: SocketAddr, arguments: &[impl AsRef<OsStr>]) -> Ran {
@@ -226,13 +185,13 @@ fn an_export_writes_the_same_bytes_as_were_imported_and_names_what_it_leaves_out
 /// What `cluster status` says in both forms: its exit code, the JSON as a status, and the table.
 fn status(api: SocketAddr) -> (i32, Status, String) {
     let printed = |arguments: &[&str]| {
-        let ran = Ran::of(asking(api, arguments).output().expect("the binary runs"));
+        let ran = Ran::by(&mut asking(api, arguments));
         assert_eq!(ran.err, "");
         ran
     };
-    let table = String::from_utf8(printed(&["cluster", "status"]).out).expect("it is text");
+    let table = printed(&["cluster", "status"]).text().to_owned();
     let ran = printed(&["cluster", "status", "--json"]);
-    json(&ran.out);
+    ran.json_line();
     (ran.code, serde_json::from_slice(&ran.out).expect("it is the status of the API"), table)
 }
 
@@ -360,7 +319,7 @@ fn a_node_that_does_not_answer_is_told_apart_from_one_that_is_not_there() {
     let both = format!("{gone},{api}");
     let mut command = Command::new(quorate());
     command.args(["kv", "list", "nothing", "--node", &both]);
-    Ran::of(command.output().expect("the binary runs")).printed(b"");
+    Ran::by(&mut command).printed(b"");
 }
 
 #[test]
@@ -422,7 +381,7 @@ fn an_output_that_cannot_be_written_is_a_failure_with_a_code() {
     ];
     for arguments in printing {
         let full = File::options().write(true).open("/dev/full").expect("Linux has one");
-        let output = asking(api, arguments).stdout(full).output().expect("the binary runs");
-        Ran::of(output).refused(1, "Q1721 standard output: No space left on device");
+        Ran::by(asking(api, arguments).stdout(full))
+            .refused(1, "Q1721 standard output: No space left on device");
     }
 }

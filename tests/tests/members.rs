@@ -4,43 +4,19 @@ use std::net::SocketAddr;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use quorate_tests::binary::quorate;
+use quorate_tests::binary::{Ran, quorate};
 use quorate_tests::cluster::Cluster;
 use serde_json::Value;
 
 /// A silent node is noticed long before.
 const NOTICED: Duration = Duration::from_secs(10);
 
-/// What a command did: its exit code, what it printed for programs, and for people.
-#[derive(Debug)]
-struct Ran {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-impl Ran {
-    fn ended(self, code: i32, says: &str) -> Ran {
-        assert_eq!(self.code, Some(code), "{self:?}");
-        assert!(self.err.contains(says) || self.out.contains(says), "{says}: {self:?}");
-        self
-    }
-
-    fn json(self) -> Value {
-        let value: Value = serde_json::from_str(&self.out).expect("JSON");
-        assert_eq!(value["version"], 1);
-        value
-    }
-}
-
 /// Runs `quorate cluster` with these arguments, which asks the nodes with these APIs.
 fn cluster(apis: &[SocketAddr], arguments: &[&str]) -> Ran {
     let mut command = Command::new(quorate());
     let nodes = apis.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(",");
     command.arg("cluster").args(arguments).env("QUORATE_NODES", nodes);
-    let output = command.output().expect("the binary runs");
-    let text = |bytes| String::from_utf8(bytes).expect("it says text");
-    Ran { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    Ran::by(&mut command)
 }
 
 #[test]
@@ -57,9 +33,7 @@ fn leadership_goes_where_it_is_told_to_or_the_command_fails() {
     assert_eq!(nodes.wait_for_leader(10_000), next);
 
     nodes.node(last).freeze();
-    nodes.wait_ms("the silent one is noticed", 10_000, || {
-        cluster(&via, &["status"]).code == Some(3)
-    });
+    nodes.wait_ms("the silent one is noticed", 10_000, || cluster(&via, &["status"]).code == 3);
     cluster(&via, &["set-active", &name(last)]).ended(6, "Q1022 ");
     assert_eq!(nodes.wait_for_leader(10_000), next);
     nodes.node(last).thaw();
@@ -73,7 +47,7 @@ fn the_members_are_listed_and_shown_as_the_leader_sees_them() {
     let via = [nodes.api(replica)];
     nodes.wait_ms("everybody has everything", 10_000, || {
         let ran = cluster(&via, &["nodes", "list", "--json"]);
-        if ran.code != Some(0) {
+        if ran.code != 0 {
             return false; // a ping was late
         }
         let list = ran.json();
@@ -81,7 +55,8 @@ fn the_members_are_listed_and_shown_as_the_leader_sees_them() {
         let lag = |node: &Value| node["lag_entries"] == 0 || node["state"] == "leader";
         list["asked"] == format!("n{leader}") && nodes.len() == 3 && nodes.iter().all(lag)
     });
-    let list = cluster(&via, &["nodes", "list"]).ended(0, "").out;
+    let list = cluster(&via, &["nodes", "list"]).ended(0, "");
+    let list = list.text();
     for node in 1..=3 {
         let line = list.lines().find(|line| line.contains(&format!(" n{node} ")));
         let line = line.expect("a line for each");
@@ -89,10 +64,11 @@ fn the_members_are_listed_and_shown_as_the_leader_sees_them() {
         assert!(line.contains(state) && line.contains(&nodes.api(node).to_string()), "{list}");
     }
     let shown = cluster(&via, &["nodes", "get", &format!("n{replica}"), "--json"]);
-    let shown = shown.ended(0, "").json();
+    let shown = shown.json();
     assert_eq!((&shown["state"], &shown["lag_entries"]), (&"replica".into(), &0.into()));
-    let shown = cluster(&via, &["nodes", "get", &format!("n{replica}")]).ended(0, "").out;
-    assert!(shown.contains(&format!("state       replica, as n{leader} sees it")), "{shown}");
+    let shown = cluster(&via, &["nodes", "get", &format!("n{replica}")]).ended(0, "");
+    let says = format!("state       replica, as n{leader} sees it");
+    assert!(shown.text().contains(&says), "{shown:?}");
     cluster(&via, &["nodes", "get", "n9"]).ended(5, "Q1761 ");
     cluster(&via, &["update-profile"]).ended(5, "Q1764 no profile is in use;");
 }
@@ -105,14 +81,14 @@ fn the_status_says_how_many_more_may_be_lost() {
         let began = Instant::now();
         loop {
             let ran = cluster(&apis, &["status"]);
-            if ran.code == Some(code) && ran.out.contains(says) {
+            if ran.code == code && ran.text().contains(says) {
                 return;
             }
             assert!(began.elapsed() < NOTICED, "{says}: {ran:?}");
         }
     };
     say("losses   1 node may be lost now: 3 of 3 voters answer, 2 must\n", 0);
-    let tolerance = &cluster(&apis, &["status", "--json"]).json()["tolerance"];
+    let tolerance = &cluster(&apis, &["status", "--json"]).json_line()["tolerance"];
     assert_eq!((&tolerance["losses"], &tolerance["quorum_count"]), (&1.into(), &2.into()));
     nodes.node(1).kill();
     say("losses   no node may be lost now: 2 of 3 voters answer, 2 must\n", 3);

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use quorate_node::demo::cut::{self, Cut};
-use quorate_tests::binary::quorate;
+use quorate_tests::binary::{Ran, quorate};
 use quorate_tests::cluster::Cluster;
 use quorate_tests::skips::skip;
 use serde_json::Value;
@@ -20,23 +20,6 @@ const ANSWERED: Duration = Duration::from_millis(1_000);
 const GIVEN_UP: Duration = Duration::from_millis(3_000);
 const MARGIN: u32 = 3;
 
-/// What a command did.
-#[derive(Debug)]
-struct Ran {
-    code: Option<i32>,
-    out: String,
-    err: String,
-    took: Duration,
-}
-
-impl Ran {
-    fn ended(self, code: i32, says: &str) -> Ran {
-        assert_eq!(self.code, Some(code), "{self:?}");
-        assert!(self.err.contains(says), "{says}: {self:?}");
-        self
-    }
-}
-
 /// A user whose settings are in this directory.
 struct User {
     home: TempDir,
@@ -48,30 +31,34 @@ impl User {
         User { home }
     }
 
-    fn run(&self, arguments: &[&str]) -> Ran {
+    /// `quorate` with these arguments, and with no variable but this user's own.
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(quorate());
         command.args(arguments).env("QUORATE_HOME", self.home.path().join("settings"));
         command.env_remove("QUORATE_NODES").env_remove("QUORATE_PROFILE");
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ran {
+        Ran::by(&mut self.command(arguments))
+    }
+
+    /// Runs it, and says how long that took.
+    fn time(&self, arguments: &[&str]) -> (Ran, Duration) {
         let began = Instant::now();
-        let output = command.output().expect("the binary runs");
-        let took = began.elapsed();
-        let text = |bytes| String::from_utf8(bytes).expect("it says text");
-        let (out, err) = (text(output.stdout), text(output.stderr));
-        Ran { code: output.status.code(), out, err, took }
+        (self.run(arguments), began.elapsed())
     }
 
     /// Sets a key through the profile in use. Prints how long that took.
     fn puts(&self, how: &str) {
-        let ran = self.run(&["kv", "put", "colour", how]).ended(0, "acknowledged at log index");
-        println!("{how}: acknowledged after {} ms", ran.took.as_millis());
-        assert!(ran.took < ANSWERED * MARGIN, "{how}: {ran:?}");
+        let (ran, took) = self.time(&["kv", "put", "colour", how]);
+        let ran = ran.ended(0, "acknowledged at log index");
+        println!("{how}: acknowledged after {} ms", took.as_millis());
+        assert!(took < ANSWERED * MARGIN, "{how}: {took:?} {ran:?}");
     }
 
     fn json(&self, arguments: &[&str]) -> Value {
-        let value: Value =
-            serde_json::from_str(&self.run(arguments).ended(0, "").out).expect("JSON");
-        assert_eq!(value["version"], 1);
-        value
+        self.run(arguments).json()
     }
 }
 
@@ -113,12 +100,13 @@ fn a_profile_follows_the_cluster_whatever_dies() {
     }
 
     (1..=5).for_each(|node| cluster.node(node).kill());
-    let ran = user.run(&["kv", "get", "colour"]).ended(4, "Q1611 nobody answered within");
+    let (ran, took) = user.time(&["kv", "get", "colour"]);
+    let ran = ran.ended(4, "Q1611 nobody answered within");
     for node in 1..=5 {
         assert!(ran.err.contains(&format!("{}: ", cluster.api(node))), "{ran:?}");
     }
-    println!("all dead: told after {} ms", ran.took.as_millis());
-    assert!(ran.took < GIVEN_UP * MARGIN, "{ran:?}");
+    println!("all dead: told after {} ms", took.as_millis());
+    assert!(took < GIVEN_UP * MARGIN, "{took:?} {ran:?}");
 }
 
 /// A profile of which an older list is kept knows all members again after one command.
@@ -155,10 +143,10 @@ fn profiles_are_made_chosen_and_forgotten() {
     user.run(&["--help"]).ended(0, "");
     let asked = user.run(&["kv", "get", "a", "--profile", &one]);
     asked.ended(5, "Q1106");
-    let list = user.run(&["profiles", "list"]).ended(0, "").out;
+    let list = user.run(&["profiles", "list"]).ended(0, "").text().to_owned();
     assert!(list.contains("* two") && list.contains(&format!("  {one}")), "{list}");
     assert_eq!(user.json(&["profiles", "list", "--json"])["current"], "two");
-    let shown = user.run(&["profiles", "show-current"]).ended(0, "").out;
+    let shown = user.run(&["profiles", "show-current"]).ended(0, "").text().to_owned();
     assert!(shown.contains("cluster  other (") && shown.contains(&two), "{shown}");
     user.run(&["profiles", "use", &one]).ended(0, "profile");
     assert_eq!(user.json(&["profiles", "show-current", "--json"])["name"], one.as_str());
