@@ -1,12 +1,15 @@
 //! `quorate cluster`: what operators are told of the members, and who they may say is to lead.
 
-use std::net::SocketAddr;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use quorate_tests::binary::{Ran, quorate};
 use quorate_tests::cluster::Cluster;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A silent node is noticed long before.
 const NOTICED: Duration = Duration::from_secs(10);
@@ -94,4 +97,67 @@ fn the_status_says_how_many_more_may_be_lost() {
     say("losses   no node may be lost now: 2 of 3 voters answer, 2 must\n", 3);
     nodes.node(2).kill();
     say("losses   the quorum is lost: 1 of 3 voters answer, 2 must\n", 4);
+}
+
+/// What stands for a cluster of which n1 leads, until it is told to hand over to n3: it does not
+/// say how that went, and n2 leads from then on. Returns where its API is.
+fn hands_over_to_another() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let at = listener.local_addr().expect("it has a port");
+    let is_told = Arc::new(AtomicBool::new(false));
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (stream, is_told) = (stream.expect("a client connects"), is_told.clone());
+            std::thread::spawn(move || answer_all(stream, at, &is_told));
+        }
+    });
+    at
+}
+
+/// Answers until the client hangs up.
+fn answer_all(stream: TcpStream, at: SocketAddr, is_told: &AtomicBool) {
+    let mut writing = stream.try_clone().expect("a socket can be used twice");
+    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+    while let Some(first) = lines.next() {
+        lines.by_ref().take_while(|line| !line.is_empty()).for_each(drop); // no body follows
+        let (status, body) = if first.starts_with("POST /api/v1/leader/switchover?to=n3 ") {
+            is_told.store(true, Ordering::Relaxed);
+            let (message, changed) = ("n3 did not take over in time", "an election follows");
+            let problem = json!({ "code": "Q1024", "message": message, "changed": changed,
+                "advice": "look at the status" });
+            ("504 Gateway Timeout", problem.to_string())
+        } else if first.starts_with("GET /cluster ") {
+            let leader = if is_told.load(Ordering::Relaxed) { 2 } else { 1 };
+            ("200 OK", told(leader, at).to_string())
+        } else {
+            ("200 OK", "ready\n".to_owned())
+        };
+        let size_bytes = body.len();
+        let head = format!("HTTP/1.1 {status}\r\ncontent-length: {size_bytes}\r\n\r\n");
+        if writing.write_all((head + &body).as_bytes()).is_err() {
+            return;
+        }
+    }
+}
+
+/// The status of three voters whose APIs are all at one place.
+fn told(leader: u64, at: SocketAddr) -> Value {
+    let member = |id: u64| {
+        json!({ "id": id, "name": format!("n{id}"), "consensus": at, "membership": at, "api": at,
+            "roster_address": at.ip(), "role": "full", "view": null, "health": null, "path": null,
+            "rtt_us": null, "matching_index": null })
+    };
+    json!({ "node": leader, "name": format!("n{leader}"), "cluster": "quorate",
+        "cluster_id": "00".repeat(16), "term": "0.3", "role": "Elected", "leader": leader,
+        "acting": true, "token": "0.3", "leader_age_ms": 0, "commit_index": 9, "applied_index": 9,
+        "last_index": 9, "voters": [1, 2, 3], "learners": [], "is_joint": false,
+        "members": [member(1), member(2), member(3)], "queues": [], "counters": [] })
+}
+
+#[test]
+fn a_switchover_after_which_another_one_leads_ends_with_8() {
+    let via = [hands_over_to_another()];
+    let ran = cluster(&via, &["set-active", "n3"]);
+    assert!(ran.err.contains(" ms, n2 does; leadership may have moved; "), "{ran:?}");
+    ran.refused(8, "Q1763 n3 does not lead after ");
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use quorate_core::api::ClientError;
 use quorate_core::ids::NodeId;
-use quorate_core::status::Status;
+use quorate_core::status::{MemberStatus, Status};
 
 use super::ClusterError;
 use crate::command::CommandError;
@@ -18,41 +18,55 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Hands leadership to `member`.
 pub(super) async fn perform(nodes: &mut Nodes, member: String) -> Result<Exit, CommandError> {
     let status = nodes.status_of_leader().await?;
-    let found = status.member(&member).ok_or(ClusterError::NoSuchMember { member })?;
-    if status.has_leader() && status.leader == Some(found.id) {
-        return Err(ClusterError::LeadsAlready { member: found.name.clone() }.into());
+    let to = status.member(&member).ok_or(ClusterError::NoSuchMember { member })?;
+    if status.leader_member().is_some_and(|leader| leader.id == to.id) {
+        return Err(ClusterError::LeadsAlready { member: to.name.clone() }.into());
     }
     let began = Instant::now();
-    match nodes.switchover(&found.name).await {
+    match nodes.switchover(&to.name).await {
         Ok(_) => {}
-        Err(ClientError::OutcomeUnknown { .. }) => settle(nodes, found.id, &status, began).await?,
+        Err(ClientError::OutcomeUnknown { .. }) => settle(nodes, to, status.leader, began).await?,
         Err(error) => return Err(error.into()),
     }
-    eprintln!("{} leads, after {} ms", found.name, began.elapsed().as_millis());
+    eprintln!("{} leads, after {} ms", to.name, began.elapsed().as_millis());
     Ok(Exit::Good)
 }
 
 /// Waits until somebody leads. An error if it is not the one that was to.
 async fn settle(
     nodes: &mut Nodes,
-    to: NodeId,
-    before: &Status,
+    to: &MemberStatus,
+    before: Option<NodeId>,
     began: Instant,
 ) -> Result<(), CommandError> {
     loop {
-        // Nobody may answer for a moment: that says nothing about who leads.
-        let status = nodes.status_of_leader().await.unwrap_or_else(|_| before.clone());
-        let leader = status.leader.filter(|_| status.has_leader());
-        if leader == Some(to) {
-            return Ok(());
-        }
-        let has_moved = leader.is_some() && leader != before.leader;
-        if has_moved || began.elapsed() > SETTLED_WITHIN {
-            let name = |id: NodeId| status.member(&id.to_string()).map(|found| found.name.clone());
-            let (member, waited_ms) = (name(to).unwrap_or_default(), began.elapsed().as_millis());
-            let leader = leader.and_then(name).unwrap_or("nobody".to_owned());
-            return Err(ClusterError::NotTaken { member, waited_ms, leader }.into());
+        // Nobody may answer for a moment.
+        let status = nodes.status_of_leader().await.ok();
+        if let Some(ended) = settled(status.as_ref(), to, before, began.elapsed()) {
+            return Ok(ended?);
         }
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// How the switchover from `before` ended, by what was told after `waited`. `None` as long as `to`
+/// may still take over.
+pub(super) fn settled(
+    status: Option<&Status>,
+    to: &MemberStatus,
+    before: Option<NodeId>,
+    waited: Duration,
+) -> Option<Result<(), ClusterError>> {
+    let leader = status.and_then(Status::leader_member);
+    let id = leader.map(|leader| leader.id);
+    if id == Some(to.id) {
+        return Some(Ok(()));
+    }
+    let has_moved = id.is_some() && id != before;
+    if !has_moved && waited <= SETTLED_WITHIN {
+        return None;
+    }
+    let (member, waited_ms) = (to.name.clone(), waited.as_millis());
+    let leader = leader.map_or("nobody".to_owned(), |leader| leader.name.clone());
+    Some(Err(ClusterError::NotTaken { member, waited_ms, leader }))
 }

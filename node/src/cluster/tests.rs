@@ -1,12 +1,14 @@
-//! What is told of a cluster, as tables: states of members and exit codes.
+//! What is told of a cluster, as tables: states of members, exit codes, and ends of a switchover.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use quorate_core::ids::{LogIndex, NodeId};
 use quorate_core::replication::RaftRole;
 use quorate_core::status::{Health, MemberStatus, Status};
 
 use super::members::state;
+use super::set_active::settled;
 use super::status::exit_for;
 use super::*;
 
@@ -88,6 +90,36 @@ fn a_member_leads_is_silent_or_is_what_it_does() {
     check(&told, "replica replica replica", Exit::NoLeader);
     told.acting = true;
     check(&told, "leader replica replica", Exit::Good);
+}
+
+#[test]
+fn a_switchover_is_settled_once_somebody_else_leads_or_its_time_is_over() {
+    let check = |leader: Option<NodeId>, waited_ms: u64, expected: &str| {
+        let told = status(leader);
+        let waited = Duration::from_millis(waited_ms);
+        let found = match settled(Some(&told), &member(N3), Some(N2), waited) {
+            None => "wait".to_owned(),
+            Some(Ok(())) => "done".to_owned(),
+            Some(Err(error)) => {
+                assert_eq!(error.exit(), Exit::TimedOut);
+                error.to_string().split(';').next().unwrap_or_default().to_owned()
+            }
+        };
+        assert_eq!(found, expected, "{leader:?} {waited_ms}");
+    };
+    check(Some(N3), 0, "done");
+    check(Some(N3), 10_001, "done"); // better late
+    check(Some(N2), 10_000, "wait");
+    check(Some(N2), 10_001, "Q1763 n3 does not lead after 10001 ms, n2 does");
+    check(None, 10_000, "wait");
+    check(None, 10_001, "Q1763 n3 does not lead after 10001 ms, nobody does");
+    check(Some(N1), 10_000, "wait"); // elected, and may not act
+    let mut told = status(Some(N1));
+    told.acting = true;
+    let ended = settled(Some(&told), &member(N3), Some(N2), Duration::from_millis(5));
+    let ended = ended.expect("another one leads").expect_err("it was not the one").to_string();
+    assert!(ended.starts_with("Q1763 n3 does not lead after 5 ms, n1 does; "), "{ended}");
+    assert!(settled(None, &member(N3), Some(N2), Duration::from_secs(1)).is_none()); // no answer
 }
 
 #[test]
