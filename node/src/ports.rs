@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use quorate_core::config::{API_PORT, CONSENSUS_PORT, MEMBERSHIP_PORT, MemberSettings};
+use quorate_core::config::{API_PORT, CONSENSUS_PORT, MEMBERSHIP_PORT, Settings};
 use serde::Serialize;
 
 use crate::command::{self, CommandError};
@@ -24,7 +24,7 @@ pub struct PortsArguments {
 #[derive(Serialize)]
 struct PortsOutput {
     version: u32,
-    ports: [Port; 4],
+    ports: Vec<Port>,
 }
 
 /// One port that a daemon listens on.
@@ -40,39 +40,46 @@ struct Port {
 
 /// Prints them. Wrong settings end with 2.
 pub fn run(arguments: &PortsArguments) -> Exit {
-    let member = match arguments.config.as_deref().map(daemon::settings_of).transpose() {
-        Ok(settings) => settings.and_then(|settings| Some(settings.this_member()?.1.clone())),
+    let settings = match arguments.config.as_deref().map(daemon::settings_of).transpose() {
+        Ok(settings) => settings,
         Err(error) => {
             eprintln!("{error}");
             return Exit::Usage;
         }
     };
-    print(&ports(member.as_ref()), arguments.json).unwrap_or_else(|error| {
+    print(ports(settings.as_ref()), arguments.json).unwrap_or_else(|error| {
         eprintln!("{error}");
         error.exit()
     })
 }
 
-fn ports(member: Option<&MemberSettings>) -> [Port; 4] {
-    let (consensus, membership, api) = match member {
-        Some(member) => (member.consensus_port, member.membership_port, member.api_port),
-        None => (CONSENSUS_PORT, MEMBERSHIP_PORT, API_PORT),
+/// Those of a node with these settings; without any, the defaults.
+fn ports(settings: Option<&Settings>) -> Vec<Port> {
+    let (consensus, membership, api) = match settings {
+        Some(settings) => {
+            let (_, member) = settings.this_member().expect("settings were validated");
+            let api = settings.api.enabled.then_some(member.api_port);
+            (member.consensus_port, member.membership_port, api)
+        }
+        None => (CONSENSUS_PORT, MEMBERSHIP_PORT, Some(API_PORT)),
     };
     let port = |port, protocol, name, what_for| {
         let from = if name == "api" { "members and clients" } else { "members" };
         Port { port, protocol, name, from, what_for }
     };
-    [
+    let mut ports = vec![
         port(consensus, "tcp", "consensus", "the log: votes, entries, snapshots, forwarded writes"),
         port(membership, "udp", "membership", "heartbeats and gossip"),
         port(membership, "tcp", "membership", "the same where UDP is blocked"),
-        port(api, "tcp", "api", "key-value, status, cluster control, health, metrics"),
-    ]
+    ];
+    let what_for = "key-value, status, cluster control, health, metrics";
+    ports.extend(api.map(|api| port(api, "tcp", "api", what_for)));
+    ports
 }
 
-fn print(ports: &[Port; 4], json: bool) -> Result<Exit, CommandError> {
+fn print(ports: Vec<Port>, json: bool) -> Result<Exit, CommandError> {
     if json {
-        return command::print_json(&PortsOutput { version: 1, ports: *ports });
+        return command::print_json(&PortsOutput { version: 1, ports });
     }
     let mut text = format!("{:<12}{:<12}{:<22}{}\n", "PORT", "NAME", "FROM", "WHAT FOR");
     for Port { port, protocol, name, from, what_for } in ports {

@@ -115,7 +115,22 @@ fn haproxy_leads_to_the_leader_and_never_back_to_a_former_one() {
 
 #[test]
 fn a_daemon_listens_on_the_ports_that_are_told_and_no_other() {
-    let mut cluster = Cluster::of(1).started();
+    let cluster = Cluster::of(1).started();
+    let told = listens_as_told(cluster);
+    assert_eq!(told.iter().map(|(_, port)| *port).max(), Some(8_500));
+}
+
+#[test]
+fn a_daemon_without_an_api_does_not_listen_for_it() {
+    let mut cluster = Cluster::of(1).settings("[api]\nenabled = false").ready();
+    cluster.start(1);
+    let told = listens_as_told(cluster);
+    assert_eq!(told.iter().map(|(_, port)| *port).max(), Some(8_301));
+}
+
+/// The ports that are told of the only node, once it listens on all of them. Panics if it listens
+/// on others.
+fn listens_as_told(mut cluster: Cluster) -> BTreeSet<(String, u64)> {
     let config = cluster.node(1).plan().settings_path();
     let config = config.to_str().expect("a path of ours is text");
     let told: Value =
@@ -129,8 +144,13 @@ fn a_daemon_listens_on_the_ports_that_are_told_and_no_other() {
         })
         .collect();
     let pid = cluster.node(1).pid().expect("it runs");
+    let began = Instant::now();
+    while listening(pid).len() < told.len() && began.elapsed() < FLOWS_WITHIN {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    std::thread::sleep(Duration::from_millis(200)); // for one more, if there is one
     assert_eq!(listening(pid), told);
-    assert_eq!(told.iter().map(|(_, port)| *port).max(), Some(8_500));
+    told
 }
 
 /// What a process listens on, from the tables of the system: protocol and port.
