@@ -16,6 +16,7 @@ use quorate_tests::block::Block;
 use quorate_tests::cluster::Cluster;
 use quorate_tests::skips::skip;
 use serde_json::Value;
+use tempfile::TempDir;
 
 const HAPROXY: &str = "/usr/sbin/haproxy";
 /// One question through the balancer.
@@ -25,6 +26,13 @@ const FLOWS_WITHIN: Duration = Duration::from_secs(15);
 /// How long a leader stands still: far longer than any lease.
 const FROZEN: Duration = Duration::from_secs(10);
 
+/// A process, and what it uses; dropped in this order.
+struct Running {
+    _helper: Helper,
+    _place: TempDir,
+    _block: Block,
+}
+
 /// What `quorate` prints with these arguments.
 fn printed(api: SocketAddr, arguments: &[&str]) -> String {
     let mut command = Command::new(quorate());
@@ -32,6 +40,21 @@ fn printed(api: SocketAddr, arguments: &[&str]) -> String {
     let output = output.expect("the binary runs");
     assert!(output.status.success(), "{arguments:?}: {output:?}");
     String::from_utf8(output.stdout).expect("it prints text")
+}
+
+/// HAProxy with the settings that the node with this API prints, and where it listens.
+fn haproxy(api: SocketAddr, more: &[&str]) -> (Running, SocketAddr) {
+    let block = Block::take().expect("a block of test addresses is free");
+    let place = tempfile::tempdir().expect("a temporary directory can be made");
+    let balancer = SocketAddr::new(block.node(9), 8_580);
+    let listen = format!("--listen={balancer}");
+    let arguments = ["lb", "config", "haproxy", "--service-port=8500", &listen];
+    let config = place.path().join("haproxy.cfg");
+    fs::write(&config, printed(api, &[&arguments[..], more].concat())).expect("it can be written");
+    let mut haproxy = Command::new(HAPROXY);
+    haproxy.arg("-db").arg("-f").arg(&config).stdout(Stdio::null()).stderr(Stdio::null());
+    let helper = Helper::start(haproxy).expect("haproxy runs");
+    (Running { _helper: helper, _place: place, _block: block }, balancer)
 }
 
 /// Waits until requests flow to `leader`, and prints how long that took since `began`.
@@ -63,17 +86,8 @@ fn haproxy_leads_to_the_leader_and_never_back_to_a_former_one() {
     }
     let mut cluster = Cluster::of(3).started();
     let first = cluster.wait_for_leader(10_000);
-    let block = Block::take().expect("a block of test addresses is free");
-    let place = tempfile::tempdir().expect("a temporary directory can be made");
-    let balancer = SocketAddr::new(block.node(9), 8_580);
-    let listen = format!("--listen={balancer}");
-    let arguments = ["lb", "config", "haproxy", "--service-port=8500", &listen];
-    let config = place.path().join("haproxy.cfg");
-    fs::write(&config, printed(cluster.api(first), &arguments)).expect("it can be written");
-    let mut haproxy = Command::new(HAPROXY);
-    haproxy.arg("-db").arg("-f").arg(&config).stdout(Stdio::null()).stderr(Stdio::null());
     let began = Instant::now();
-    let _haproxy = Helper::start(haproxy).expect("haproxy runs");
+    let (_haproxy, balancer) = haproxy(cluster.api(first), &[]);
     flows_to(balancer, first, "start", began);
 
     let second = first % 3 + 1;
@@ -111,6 +125,29 @@ fn haproxy_leads_to_the_leader_and_never_back_to_a_former_one() {
         }
     }
     assert!(answers_count > 50, "{answers_count} answers in 3 s");
+}
+
+#[test]
+fn haproxy_leads_to_a_replica_if_that_is_asked_for() {
+    if !Path::new(HAPROXY).exists() {
+        let reason = "haproxy is not installed";
+        return skip("haproxy_leads_to_a_replica_if_that_is_asked_for", reason);
+    }
+    let cluster = Cluster::of(3).started();
+    let (_haproxy, balancer) = haproxy(cluster.api(1), &["--replica"]);
+    let (mut names, began) = (Vec::new(), Instant::now());
+    while names.len() < 20 {
+        assert!(began.elapsed() < FLOWS_WITHIN, "clients are still sent to the leader");
+        let answer = health::get(balancer, "/cluster", ANSWER_LIMIT).ok();
+        let Some((200, body)) = answer else { continue };
+        let status: Status = serde_json::from_str(&body).expect("the status of a node");
+        names.push(status.name);
+        if status.acting {
+            names.clear(); // until its first checks have ended, HAProxy sends clients to everybody
+        }
+    }
+    let names: BTreeSet<String> = names.into_iter().collect();
+    assert_eq!(names.len(), 2, "both replicas, by turns: {names:?}");
 }
 
 #[test]
