@@ -80,9 +80,13 @@ impl Store {
         };
         let profiles: Profiles =
             toml::from_str(&text).map_err(|error| damaged(error.message().to_owned()))?;
-        match profiles.version {
-            VERSION => Ok(profiles),
-            newer => Err(damaged(format!("it has version {newer}, this program reads {VERSION}"))),
+        if profiles.version != VERSION {
+            let newer = profiles.version;
+            return Err(damaged(format!("it has version {newer}, this program reads {VERSION}")));
+        }
+        match profiles.profiles.iter().find(|(_, profile)| profile.list.members.is_empty()) {
+            Some((name, _)) => Err(damaged(format!("profile {name:?} has no members"))),
+            None => Ok(profiles),
         }
     }
 
@@ -185,7 +189,9 @@ mod tests {
         });
         assert!(refused.is_err());
         assert!(store.load().expect("as before").profiles.contains_key("a"));
-        for text in ["current = 3", "version = 1\nother = 2", "version = 2", "\u{0}"] {
+        let nobody = "version = 1\n[profiles.a]\ncluster = \"a\"\ngiven = [\"db\"]\n\
+            list = { cluster_id = \"0\", version = 1, members = [] }\n";
+        for text in ["current = 3", "version = 1\nother = 2", "version = 2", "\u{0}", nobody] {
             fs::write(store.dir.join(FILE), text).expect("it is ours");
             let refused = store.change(|_| Ok(())).expect_err("it is damaged").to_string();
             assert!(refused.starts_with("Q1753 "), "{refused}");
