@@ -3,8 +3,9 @@
 //! `quorate_core::api::Client` does the asking, and tries again where that is safe. What a command
 //! needs besides is here: a client without a data directory, lists of any length, and exit codes.
 
+use std::ffi::OsString;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -32,31 +33,36 @@ pub struct Nodes {
     profile: Option<(Store, String)>,
 }
 
-impl Nodes {
-    /// Panics if `addresses` is empty: there would be nobody to ask.
-    pub fn new(addresses: &[SocketAddr]) -> Nodes {
-        Nodes { client: Client::new(env(addresses[0]), addresses.to_vec()), profile: None }
-    }
+/// Whom a command asks, and the profile that says so, if one does.
+#[derive(Clone, Debug)]
+struct Asked {
+    addresses: Vec<SocketAddr>,
+    list: Option<MemberList>,
+    profile: Option<(Store, String)>,
+}
 
-    /// Those that the arguments name, else those that the environment names (each of them nodes, or
-    /// else a profile), else those of the profile in use.
-    pub fn of(arguments: &NodesArguments) -> Result<Nodes, ProfileError> {
-        let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+impl Asked {
+    fn of(
+        arguments: &NodesArguments,
+        variable: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Asked, ProfileError> {
+        let alone = |addresses| Asked { addresses, list: None, profile: None };
+        let text = |name| variable(name)?.into_string().ok().filter(|text| !text.is_empty());
         let mut named = arguments.profile.clone();
         if !arguments.nodes.is_empty() {
-            return Ok(Nodes::new(&addresses_of(&arguments.nodes)?));
+            return Ok(alone(addresses_of(&arguments.nodes)?));
         }
-        if let (None, Some(nodes)) = (&named, variable("QUORATE_NODES")) {
-            return Ok(Nodes::new(&addresses_of(&places(&nodes)?)?));
+        if let (None, Some(nodes)) = (&named, text("QUORATE_NODES")) {
+            return Ok(alone(addresses_of(&places(&nodes)?)?));
         }
-        named = named.or(variable("QUORATE_PROFILE"));
-        let store = Store::of_user();
+        named = named.or(text("QUORATE_PROFILE"));
+        let store = Store::of_user(&variable);
         let mut profiles = store.as_ref().map_or(Ok(Profiles::default()), Store::load)?;
         let chosen = named.clone().or(profiles.current.take());
         let (Some(store), Some(name)) = (store, chosen) else {
             return match named {
                 Some(_) => Err(ProfileError::NoHome),
-                None => Ok(Nodes::new(&QUICK_START.map(|at| at.parse().expect("an address")))),
+                None => Ok(alone(QUICK_START.map(|at| at.parse().expect("an address")).to_vec())),
             };
         };
         let Some(Profile { given, list, .. }) = profiles.profiles.remove(&name) else {
@@ -64,10 +70,42 @@ impl Nodes {
         };
         let members = list.members.iter().map(|member| member.api);
         // Names are looked up by `profiles use` only: that may take longer than all else.
-        let given = given.iter().filter_map(Place::address);
-        let addresses: Vec<SocketAddr> = members.chain(given).collect();
-        let client = Client::new(env(addresses[0]), addresses).knowing(list);
-        Ok(Nodes { client, profile: Some((store, name)) })
+        let addresses = members.chain(given.iter().filter_map(Place::address)).collect();
+        Ok(Asked { addresses, list: Some(list), profile: Some((store, name)) })
+    }
+
+    fn nodes(self) -> Nodes {
+        let Asked { addresses, list, profile } = self;
+        let client = Client::new(env(), addresses);
+        let client = match list {
+            Some(list) => client.knowing(list),
+            None => client,
+        };
+        Nodes { client, profile }
+    }
+}
+
+impl Nodes {
+    /// Panics if `addresses` is empty: there would be nobody to ask.
+    pub fn new(addresses: &[SocketAddr]) -> Nodes {
+        Asked { addresses: addresses.to_vec(), list: None, profile: None }.nodes()
+    }
+
+    /// Those that the arguments name, else those that the environment names (each of them nodes, or
+    /// else a profile), else those of the profile in use.
+    pub fn of(arguments: &NodesArguments) -> Result<Nodes, ProfileError> {
+        Ok(Asked::of(arguments, |name| std::env::var_os(name))?.nodes())
+    }
+
+    /// The same for so many workers; the first of them keeps the profile.
+    pub fn of_workers(
+        arguments: &NodesArguments,
+        workers_count: usize,
+    ) -> Result<Vec<Nodes>, ProfileError> {
+        let first = Asked::of(arguments, |name| std::env::var_os(name))?;
+        let other = Asked { profile: None, ..first.clone() };
+        let others = std::iter::repeat_n(other, workers_count.saturating_sub(1));
+        Ok([first].into_iter().chain(others).map(Asked::nodes).collect())
     }
 
     /// How long a call may take with all its attempts, and how long one attempt.
@@ -213,14 +251,10 @@ pub fn exit_of(error: &ClientError) -> Exit {
 }
 
 /// The real world of a client: any local address, and no disk.
-fn env(towards: SocketAddr) -> Env {
-    let source = match towards {
-        SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-    };
+fn env() -> Env {
     Env {
         clock: Arc::new(BootClock),
-        net: Arc::new(TokioNet::new(source)),
+        net: Arc::new(TokioNet::new(Ipv4Addr::UNSPECIFIED.into())), // of either family
         disk: Arc::new(NoDisk),
         entropy: Arc::new(OsEntropy),
     }
@@ -269,7 +303,63 @@ impl Disk for NoDisk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use quorate_core::api::Problem;
+    use quorate_core::api::{MemberPlace, Problem};
+
+    /// A user with the profiles `used`, which is in use, at 10.0.0.1 and `other` at 10.0.0.2.
+    fn user() -> tempfile::TempDir {
+        let home = tempfile::tempdir().expect("a temporary directory can be made");
+        let store = Store::of_user(|_| Some(home.path().into())).expect("it has a home");
+        let profile = |last: u8| {
+            let api = SocketAddr::from(([10, 0, 0, last], 8500));
+            let members = vec![MemberPlace { id: NodeId(1), name: "n1".to_owned(), api }];
+            let list = MemberList { cluster_id: "00".repeat(16), version: LogIndex(1), members };
+            Profile { cluster: "quorate".to_owned(), given: vec![api.into()], list }
+        };
+        let kept = store.change(|profiles| {
+            profiles.profiles.insert("used".to_owned(), profile(1));
+            profiles.profiles.insert("other".to_owned(), profile(2));
+            profiles.current = Some("used".to_owned());
+            Ok(())
+        });
+        kept.expect("it is written");
+        home
+    }
+
+    /// Whom a command asks first, by its options and the environment; or the code of its refusal.
+    fn asked(options: &[(&str, &str)], variables: &[(&str, &str)]) -> String {
+        let of = |name: &str| options.iter().find(|(option, _)| *option == name);
+        let nodes = of("--node").map(|(_, at)| vec![at.parse().expect("a place")]);
+        let profile = of("--profile").map(|(_, name)| (*name).to_owned());
+        let arguments = NodesArguments { nodes: nodes.unwrap_or_default(), profile };
+        let variable = |name: &str| {
+            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
+        };
+        match Asked::of(&arguments, variable) {
+            Ok(asked) => asked.addresses[0].to_string(),
+            Err(error) => error.to_string()[..5].to_owned(),
+        }
+    }
+
+    #[test]
+    fn options_stand_above_variables_and_these_above_the_profile_in_use() {
+        let home = user();
+        let home = ("QUORATE_HOME", home.path().to_str().expect("it is text"));
+        let (node, profile) = (("--node", "10.0.0.9"), ("--profile", "other"));
+        let (nodes, named) = (("QUORATE_NODES", "10.0.0.8"), ("QUORATE_PROFILE", "other"));
+        let (no_nodes, unnamed) = (("QUORATE_NODES", ""), ("QUORATE_PROFILE", ""));
+        let unknown = ("QUORATE_PROFILE", "unknown");
+        assert_eq!(asked(&[node], &[home, nodes, named]), "10.0.0.9:8500");
+        assert_eq!(asked(&[profile], &[home, nodes, unknown]), "10.0.0.2:8500");
+        assert_eq!(asked(&[], &[home, nodes, named]), "10.0.0.8:8500");
+        assert_eq!(asked(&[], &[home, no_nodes, named]), "10.0.0.2:8500");
+        assert_eq!(asked(&[], &[home, no_nodes, unnamed]), "10.0.0.1:8500");
+        assert_eq!(asked(&[], &[home]), "10.0.0.1:8500");
+        assert_eq!(asked(&[], &[home, unknown]), "Q1756");
+        // Without a home there are no profiles.
+        assert_eq!(asked(&[], &[]), "127.0.0.11:8500");
+        assert_eq!(asked(&[], &[named]), "Q1755");
+        assert_eq!(asked(&[profile], &[]), "Q1755");
+    }
 
     #[test]
     fn the_exit_code_of_an_error_follows_from_its_code() {

@@ -177,3 +177,39 @@ fn damaged(user: &User, file: &Path) {
     user.run(&["profiles", "delete", "two"]).ended(1, "Q1753 ");
     assert_eq!(fs::read_to_string(file).expect("it is there"), "current = 7\n");
 }
+
+#[test]
+fn profiles_without_a_place_or_a_cluster_are_refused() {
+    let mut cluster = Cluster::of(3).ready();
+    let user = User::new();
+    let homeless = |arguments: &[&str]| {
+        let mut command = user.command(arguments);
+        Ran::by(command.env_remove("QUORATE_HOME").env_remove("XDG_CONFIG_HOME").env_remove("HOME"))
+    };
+    homeless(&["profiles", "list"]).refused(1, "Q1755 there is no home directory;");
+    homeless(&["kv", "list", "--profile", "x"]).refused(1, "Q1755 ");
+
+    let file = user.home.path().join("file");
+    fs::write(&file, "").expect("it is ours");
+    let placed = |arguments: &[&str]| {
+        Ran::by(user.command(arguments).env("QUORATE_HOME", file.join("below")))
+    };
+    placed(&["profiles", "list"]).refused(1, "Q1754 ");
+    placed(&["profiles", "delete", "x"]).refused(1, "Q1754 ");
+    placed(&["kv", "list"]).refused(1, "Q1754 ");
+
+    // One of three cannot found a cluster.
+    cluster.start(1);
+    let at = ip(&cluster, 1);
+    let began = Instant::now();
+    let ran = loop {
+        let ran = user.run(&["profiles", "use", &at]);
+        if !ran.err.starts_with("Q1611 ") {
+            break ran;
+        }
+        assert!(began.elapsed() < Duration::from_secs(10), "it starts: {ran:?}");
+    };
+    ran.refused(4, "Q1758 the cluster has no members yet;");
+    user.run(&["profiles", "list", "--json"]).ended(0, "");
+    assert!(!user.home.path().join("settings/profiles.toml").exists());
+}

@@ -51,8 +51,8 @@ pub async fn import(arguments: &ImportArguments) -> Result<Exit, CommandError> {
         skipped: RefCell::new(skipped),
         stored_count: Cell::new(0),
     };
-    let nodes = (0..WORKERS_COUNT).map(|_| Nodes::of(nodes)).collect::<Result<Vec<_>, _>>()?;
-    let workers = nodes.into_iter().map(|nodes| import.work(nodes));
+    let workers = Nodes::of_workers(nodes, WORKERS_COUNT)?;
+    let workers = workers.into_iter().map(|nodes| import.work(nodes));
     futures_util::future::try_join_all(workers).await?;
     import.progress.end();
     Ok(report("stored", import.stored_count.get(), &import.skipped.take()))

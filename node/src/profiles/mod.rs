@@ -142,7 +142,7 @@ pub fn run(command: ProfilesCommand) -> Exit {
 }
 
 fn perform(command: ProfilesCommand) -> Result<Exit, CommandError> {
-    let store = Store::of_user().ok_or(ProfileError::NoHome)?;
+    let store = Store::of_user(|name| std::env::var_os(name)).ok_or(ProfileError::NoHome)?;
     match command {
         ProfilesCommand::Use { target, name } => make_current(&store, &target, name)?,
         ProfilesCommand::List { json } => return print_all(&store.load()?, json),

@@ -5,6 +5,7 @@
 //! - Only its owner can read it.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -58,9 +59,9 @@ pub struct Store {
 
 impl Store {
     /// `$QUORATE_HOME`, else `quorate` in the directory that the system has for settings of users.
-    /// `None` if this user has no home.
-    pub fn of_user() -> Option<Store> {
-        let named = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    /// `None` if this user has no home. An empty variable is none.
+    pub fn of_user(variable: impl Fn(&str) -> Option<OsString>) -> Option<Store> {
+        let named = |name: &str| variable(name).filter(|value| !value.is_empty());
         let dir = named("QUORATE_HOME").map(PathBuf::from).or_else(|| {
             let settings = named("XDG_CONFIG_HOME").map(PathBuf::from);
             let settings = settings.or_else(|| Some(Path::new(&named("HOME")?).join(".config")));
@@ -177,6 +178,28 @@ mod tests {
         let mode = |path: &Path| fs::metadata(path).expect("it is there").permissions().mode();
         assert_eq!(mode(&store.dir.join(FILE)) & 0o777, 0o600);
         assert_eq!(mode(&store.dir) & 0o777, 0o700);
+    }
+
+    #[test]
+    fn profiles_are_kept_where_the_environment_says() {
+        let (home, xdg, own) = (("HOME", "/h"), ("XDG_CONFIG_HOME", "/x"), ("QUORATE_HOME", "/q"));
+        type Variables<'a> = &'a [(&'a str, &'a str)];
+        let cases: [(Variables<'_>, Option<&str>); 7] = [
+            (&[home, xdg, own], Some("/q")),
+            (&[own], Some("/q")),
+            (&[home, xdg], Some("/x/quorate")),
+            (&[home, xdg, ("QUORATE_HOME", "")], Some("/x/quorate")),
+            (&[home, ("XDG_CONFIG_HOME", "")], Some("/h/.config/quorate")),
+            (&[("HOME", "")], None),
+            (&[], None),
+        ];
+        for (variables, dir) in cases {
+            let variable = |name: &str| {
+                variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
+            };
+            let found = Store::of_user(variable).map(|store| store.dir);
+            assert_eq!(found.as_deref(), dir.map(Path::new), "{variables:?}");
+        }
     }
 
     #[test]
