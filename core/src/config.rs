@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::NodeId;
 use crate::observe::planted;
+use crate::security::ClusterSecret;
 
 /// Consensus port unless set otherwise.
 pub const CONSENSUS_PORT: u16 = 8300;
@@ -60,6 +61,12 @@ pub enum ConfigError {
         /// Which port and why.
         detail: String,
     },
+    /// A secret that protects nothing.
+    #[error("Q1307 {detail}; nothing was started; write one: openssl rand -hex 32")]
+    Secret {
+        /// What is wrong with it.
+        detail: String,
+    },
     /// Members that cannot form a cluster.
     #[error("Q1306 {detail}; nothing was started; correct cluster.members")]
     Members {
@@ -79,6 +86,9 @@ pub struct Settings {
     /// The HTTP API.
     #[serde(default)]
     pub api: ApiSettings,
+    /// What protects the nodes' talk with each other.
+    #[serde(default)]
+    pub security: SecuritySettings,
     /// Refused until the part exists.
     #[serde(default)]
     files: Option<toml::Value>,
@@ -213,6 +223,32 @@ impl Default for ApiSettings {
     }
 }
 
+/// `[security]`: the same on every node.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SecuritySettings {
+    /// A file that only its owner can read, with the same 32 to 4,096 bytes on every node. Default
+    /// none: then frames travel as they are, on loopback only.
+    pub secret_file: Option<PathBuf>,
+    /// Set by a program: what is in that file. No settings file can set it.
+    #[serde(skip)]
+    pub secret: Option<ClusterSecret>,
+}
+
+impl SecuritySettings {
+    /// Refuses to go without the protection that was ordered: who reads settings reads the secret.
+    pub(crate) fn check_is_read(&self) -> Result<(), ConfigError> {
+        let unread = self.secret_file.as_ref().filter(|_| self.secret.is_none());
+        match unread {
+            None => Ok(()),
+            Some(file) => {
+                let detail = format!("nobody has read the secret in {}", file.display());
+                Err(ConfigError::Secret { detail })
+            }
+        }
+    }
+}
+
 fn consensus_port() -> u16 {
     CONSENSUS_PORT
 }
@@ -293,8 +329,8 @@ impl ClusterSettings {
 impl Settings {
     /// Settings made by a program, with the API as by default.
     pub fn new(node: NodeSettings, cluster: ClusterSettings) -> Settings {
-        let api = ApiSettings::default();
-        Settings { node, cluster, api, files: None, database: None, services: None }
+        let (api, security) = Default::default();
+        Settings { node, cluster, api, security, files: None, database: None, services: None }
     }
 
     /// Parses and validates.
@@ -351,7 +387,9 @@ impl ClusterSettings {
             }
             if !self.is_network_private && !member.address.is_loopback() {
                 let detail = format!("{} is no loopback address", member.address);
-                return refuse(format!("{detail}, and this build has no TLS for others"));
+                return refuse(format!(
+                    "{detail}, and the API of this build has no TLS for others"
+                ));
             }
         }
         Ok(())

@@ -21,6 +21,7 @@ pub mod observe;
 pub mod ports;
 pub mod replication;
 mod rpc;
+pub mod security;
 pub mod status;
 mod watch;
 

@@ -23,6 +23,8 @@ use crate::links::Links;
 
 /// How long a daemon may take to say whether it leads.
 const ANSWER_LIMIT: Duration = Duration::from_millis(250);
+/// What the nodes of every test cluster share.
+pub const SECRET: &str = "a secret that all clusters of tests share";
 /// Lines of each daemon's log that a failing test prints.
 const LOG_LINES_COUNT_MAX: usize = 60;
 
@@ -33,6 +35,7 @@ pub struct ClusterPlan {
     more_settings: String,
     environment: Vec<(String, String)>,
     has_links: bool,
+    is_protected: bool,
 }
 
 impl ClusterPlan {
@@ -58,6 +61,13 @@ impl ClusterPlan {
         self
     }
 
+    /// The nodes have no secret: what they send to each other travels as it is.
+    #[must_use]
+    pub fn unprotected(mut self) -> ClusterPlan {
+        self.is_protected = false;
+        self
+    }
+
     /// The cluster with its addresses and files, and no daemon running.
     ///
     /// Panics if the machine grants no addresses or files: nothing can be tested then.
@@ -77,6 +87,7 @@ impl ClusterPlan {
                 members: self.members_for(&block, node),
                 more_settings: more_settings.clone(),
                 environment: self.environment.clone(),
+                secret: self.is_protected.then(|| SECRET.to_owned()),
             };
             Daemon::new(binary::quorate(), plan)
         });
@@ -123,6 +134,7 @@ impl Cluster {
             more_settings: String::new(),
             environment: Vec::new(),
             has_links: false,
+            is_protected: true,
         }
     }
 
@@ -246,6 +258,12 @@ impl Cluster {
     pub fn status(&self, node: usize) -> Option<Status> {
         let (status, body) = health::get(self.api(node), "/cluster", ANSWER_LIMIT).ok()?;
         if status == 200 { serde_json::from_str(&body).ok() } else { None }
+    }
+
+    /// What node number `node` has counted under that name. Panics if it does not answer.
+    pub fn counter(&self, node: usize, name: &str) -> u64 {
+        let counters = self.status(node).expect("the node answers").counters;
+        counters.into_iter().find(|counter| counter.name == name).expect("it is counted").value
     }
 
     /// Waits until all nodes, which must all run, have applied the same log to its end. Panics

@@ -6,6 +6,7 @@ pub mod binary;
 pub mod block;
 pub mod cluster;
 pub mod contracts;
+pub mod intruder;
 pub mod links;
 pub mod load;
 pub mod percentiles;

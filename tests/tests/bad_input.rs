@@ -3,8 +3,8 @@
 //! costs nothing that was acknowledged.
 
 use std::ffi::OsStr;
-use std::io::{ErrorKind, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
+use std::io::{Read, Write};
+use std::net::{IpAddr, TcpStream, UdpSocket};
 use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
@@ -16,14 +16,10 @@ use quorate_core::status::{Health, Status};
 use quorate_net::BootClock;
 use quorate_tests::binary::kv;
 use quorate_tests::cluster::Cluster;
+use quorate_tests::intruder::closes_after;
 use quorate_tests::load::Load;
 use quorate_tests::privileged::{DatagramBlock, SmallDisk};
 use quorate_tests::skips::skip;
-
-fn counter(cluster: &Cluster, node: usize, name: &str) -> u64 {
-    let counters = cluster.status(node).expect("the node answers").counters;
-    counters.into_iter().find(|counter| counter.name == name).expect("it is counted").value
-}
 
 /// Puts the right checksum under a header whose fields were changed.
 fn resealed(mut frame: Vec<u8>) -> Vec<u8> {
@@ -72,20 +68,10 @@ fn short_garbage() -> Vec<(&'static str, &'static [u8], u64)> {
     ]
 }
 
-/// Sends bytes over a connection of its own and waits until the other side ends it.
-fn send_and_see_it_closed(to: SocketAddr, bytes: &[u8]) {
-    let mut stream = TcpStream::connect(to).expect("the port listens");
-    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout can be set");
-    stream.write_all(bytes).expect("the system takes a few bytes");
-    // Its own handshake may come first; a reset is an end too.
-    if let Err(error) = stream.read_to_end(&mut Vec::new()) {
-        assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{to} keeps the connection: {error}");
-    }
-}
-
 #[test]
 fn frames_that_are_not_ours_are_refused_with_their_code_and_disturb_nobody() {
-    let mut cluster = Cluster::of(3).started();
+    // With a secret none of these would come as far as to be looked at: see `protection.rs`.
+    let mut cluster = Cluster::of(3).unprotected().started();
     let load = Load::start(&cluster.apis(), 2);
     load.next_acknowledged_ms(0, 10_000);
     let leader = cluster.wait_for_leader(10_000);
@@ -98,16 +84,16 @@ fn frames_that_are_not_ours_are_refused_with_their_code_and_disturb_nobody() {
 
     for (code, bytes) in &frames {
         let ways: [(&str, &dyn Fn()); 3] = [
-            ("calls_refused", &|| send_and_see_it_closed(member.consensus(), bytes)),
-            ("link_refused", &|| send_and_see_it_closed(member.membership(), bytes)),
+            ("calls_refused", &|| closes_after(member.consensus(), bytes)),
+            ("link_refused", &|| closes_after(member.membership(), bytes)),
             ("link_refused", &|| {
                 socket.send_to(bytes, member.membership()).expect("a datagram is sent");
             }),
         ];
         for (name, send) in ways {
-            let refused_count = counter(&cluster, leader, name);
+            let refused_count = cluster.counter(leader, name);
             send();
-            cluster.wait_ms(code, 5_000, || counter(&cluster, leader, name) == refused_count + 1);
+            cluster.wait_ms(code, 5_000, || cluster.counter(leader, name) == refused_count + 1);
         }
     }
 
@@ -115,12 +101,12 @@ fn frames_that_are_not_ours_are_refused_with_their_code_and_disturb_nobody() {
         for (name, at) in
             [("calls_refused", member.consensus()), ("link_refused", member.membership())]
         {
-            let refused_count = counter(&cluster, leader, name);
+            let refused_count = cluster.counter(leader, name);
             let began = Instant::now();
-            send_and_see_it_closed(at, bytes);
+            closes_after(at, bytes);
             let ended_ms = began.elapsed().as_millis();
             assert!(ended_ms <= u128::from(limit_ms), "{code} at {at}: after {ended_ms} ms");
-            cluster.wait_ms(code, 5_000, || counter(&cluster, leader, name) == refused_count + 1);
+            cluster.wait_ms(code, 5_000, || cluster.counter(leader, name) == refused_count + 1);
         }
     }
 

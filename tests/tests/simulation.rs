@@ -164,6 +164,11 @@ fn one_living_address_of_three_is_enough() {
 }
 
 #[test]
+fn who_has_not_the_secret_and_what_was_recorded_changes_nothing() {
+    tell("hunt_intruders");
+}
+
+#[test]
 fn a_founder_dies_while_the_cluster_is_founded() {
     tell("hunt_founding");
 }

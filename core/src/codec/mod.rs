@@ -96,6 +96,33 @@ pub enum CodecError {
         /// How long was waited.
         waited_ms: u64,
     },
+    /// Whoever sent this has not shown that it belongs to the cluster.
+    #[error(
+        "Q1209 not a node of this cluster: {detail}; dropped; compare security.secret_file and \
+         clocks"
+    )]
+    Unprotected {
+        /// What was shown instead.
+        detail: String,
+    },
+    /// A datagram that came before, or is of an earlier start of its sender.
+    #[error(
+        "Q1210 datagram {number} of {from} is not new; dropped; was its data directory put back?"
+    )]
+    Replayed {
+        /// Who made it.
+        from: crate::ids::NodeId,
+        /// Its number in its session.
+        number: u64,
+    },
+    /// A frame of another node than the one whose key opened the connection.
+    #[error("Q1213 {peer} sends as {from}; closed; look at what runs on {peer}")]
+    Impostor {
+        /// Whose key it is.
+        peer: crate::ids::NodeId,
+        /// Whose frame it says to be.
+        from: crate::ids::NodeId,
+    },
 }
 
 fn config() -> impl bincode::config::Config {

@@ -48,6 +48,9 @@ const fn code_of(error: &CodecError) -> &'static str {
         CodecError::Malformed { .. } => "Q1206",
         CodecError::Misrouted { .. } => "Q1207",
         CodecError::Silent { .. } => "Q1208",
+        CodecError::Unprotected { .. } => "Q1209",
+        CodecError::Replayed { .. } => "Q1210",
+        CodecError::Impostor { .. } => "Q1213",
     }
 }
 
@@ -81,6 +84,9 @@ mod tests {
             CodecError::Malformed { what: "frame", detail: text() },
             CodecError::Misrouted { to: NodeId(1), this: NodeId(2) },
             CodecError::Silent { waited_ms: 2_000 },
+            CodecError::Unprotected { detail: text() },
+            CodecError::Replayed { from: NodeId(1), number: 7 },
+            CodecError::Impostor { peer: NodeId(1), from: NodeId(2) },
         ];
         for error in errors {
             assert!(error.to_string().starts_with(code_of(&error)), "{error}");

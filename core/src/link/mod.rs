@@ -40,11 +40,14 @@ use crate::codec::{
 use crate::ids::NodeId;
 use crate::observe::mark;
 use crate::ports::{DATAGRAM_SIZE_BYTES_MAX, Datagrams, Env, Listener};
+use crate::security::datagrams::{self, PROTECTION_SIZE_BYTES, Revealed};
+use crate::security::{Protection, check_peer};
 use counts::Counts;
 use stream::Outgoing;
 
 /// The largest payload in bytes, on both paths: what goes over TCP today goes over UDP tomorrow.
-pub const LINK_PAYLOAD_SIZE_BYTES_MAX: usize = DATAGRAM_SIZE_BYTES_MAX - FRAME_HEADER_SIZE_BYTES;
+pub const LINK_PAYLOAD_SIZE_BYTES_MAX: usize =
+    DATAGRAM_SIZE_BYTES_MAX - PROTECTION_SIZE_BYTES - FRAME_HEADER_SIZE_BYTES;
 
 /// How long a receive loop waits after an error, so that a broken socket costs no processor time.
 const ERROR_WAIT: Duration = Duration::from_millis(50);
@@ -62,7 +65,7 @@ pub enum Path {
 #[derive(Clone, Debug, PartialEq, Eq, Message)]
 #[rtype(result = "()")]
 pub struct Received {
-    /// Who says to have sent it.
+    /// Who has sent it: as its key says over a protected stream, else as the frame says.
     pub from: NodeId,
     /// Where it came from; over TCP the port is one of the system's choice.
     pub address: SocketAddr,
@@ -85,6 +88,9 @@ struct Inner {
     at: SocketAddr,
     /// `None` once closed, so that another link of this process may have the port.
     datagrams: RefCell<Option<Arc<dyn Datagrams>>>,
+    protection: Protection,
+    /// What protects the datagrams; `None` if nothing does.
+    protected: RefCell<Option<datagrams::Datagrams>>,
     listener: RefCell<Option<Box<dyn Listener>>>,
     streams: RefCell<BTreeMap<NodeId, Outgoing>>,
     counts: RefCell<Counts>,
@@ -104,7 +110,12 @@ impl Link {
     /// [`Link::deliver_to`], so that the receivers can be made with the link in hand.
     ///
     /// Fails with `AddrInUse` if another process has either of them.
-    pub async fn open(env: &Env, identity: Identity, at: SocketAddr) -> io::Result<Link> {
+    pub(crate) async fn open(
+        env: &Env,
+        identity: Identity,
+        at: SocketAddr,
+        protection: Protection,
+    ) -> io::Result<Link> {
         let datagrams = env.net.datagrams(at).await?;
         let listener = env.net.listen(at).await?;
         let inner = Inner {
@@ -112,6 +123,8 @@ impl Link {
             identity,
             at,
             datagrams: RefCell::new(Some(datagrams)),
+            protected: RefCell::new(protection.datagrams(env)),
+            protection,
             listener: RefCell::new(Some(listener)),
             streams: RefCell::default(),
             counts: RefCell::default(),
@@ -158,8 +171,12 @@ impl Link {
         let bytes = encode_frame(&self.inner.identity, to, channel, payload);
         let is_sent = match path {
             Path::Udp => {
-                let socket = self.inner.datagrams.borrow();
-                socket.as_ref().is_some_and(|socket| socket.try_send_to(&bytes, address).is_ok())
+                let mut protected = self.inner.protected.borrow_mut();
+                let bytes = match protected.as_mut() {
+                    None => bytes,
+                    Some(own) => own.protect(to, &bytes),
+                };
+                self.inner.send_datagram(&bytes, address)
             }
             Path::Tcp => stream::send(&self.inner, to, address, bytes),
         };
@@ -189,6 +206,38 @@ impl Link {
 }
 
 impl Inner {
+    fn send_datagram(&self, bytes: &[u8], to: SocketAddr) -> bool {
+        let socket = self.datagrams.borrow();
+        socket.as_ref().is_some_and(|socket| socket.try_send_to(bytes, to).is_ok())
+    }
+
+    /// A datagram: reads it, and hands on the frame that is in it, if any is.
+    fn take_datagram(
+        &self,
+        bytes: &[u8],
+        address: SocketAddr,
+        to: &Receivers,
+    ) -> Result<(), CodecError> {
+        let revealed = match self.protected.borrow_mut().as_mut() {
+            None => None,
+            Some(own) => Some(own.reveal(bytes)?),
+        };
+        let frame = match revealed {
+            None => decode_frame(bytes, &self.identity)?,
+            Some(Revealed::Greeted) => return Ok(()),
+            Some(Revealed::Greet(greeting)) => {
+                self.send_datagram(&greeting, address); // if it is lost, the next one is answered
+                return Ok(());
+            }
+            Some(Revealed::Frame(peer, bytes)) => {
+                let frame = decode_frame(&bytes, &self.identity)?;
+                check_peer(Some(peer), frame.header.from.node)?;
+                frame
+            }
+        };
+        self.deliver(frame, address, Path::Udp, to)
+    }
+
     /// Hands a good frame to its receiver. A receiver with a full mailbox loses it, as a network
     /// would. A frame that no receiver wants is an error.
     fn deliver(
@@ -234,9 +283,7 @@ async fn receive_datagrams(inner: Rc<Inner>, socket: Arc<dyn Datagrams>, to: Rec
             tokio::time::sleep(ERROR_WAIT).await;
             continue;
         };
-        let frame = decode_frame(&buffer[..size_bytes], &inner.identity);
-        let delivered = frame.and_then(|frame| inner.deliver(frame, address, Path::Udp, &to));
-        if let Err(error) = delivered {
+        if let Err(error) = inner.take_datagram(&buffer[..size_bytes], address, &to) {
             inner.refuse(&error);
         }
     }

@@ -20,6 +20,7 @@ use crate::codec::{
 };
 use crate::ids::NodeId;
 use crate::ports::{Listener, Stream};
+use crate::security::{check_peer, refusal_in};
 
 /// Frames that wait for one stream. More would only arrive too late.
 const QUEUE_COUNT_MAX: usize = 32;
@@ -55,24 +56,50 @@ pub(super) fn send(inner: &Rc<Inner>, to: NodeId, address: SocketAddr, bytes: Ve
     }
     let outgoing = streams.entry(to).or_insert_with(|| {
         let (queue, frames) = mpsc::channel(QUEUE_COUNT_MAX);
-        tokio::task::spawn_local(write_frames(inner.clone(), address, frames));
+        tokio::task::spawn_local(write_frames(inner.clone(), to, address, frames));
         Outgoing { address, queue }
     });
     outgoing.queue.try_send(bytes).is_ok()
 }
 
 /// The life of one stream out. Its end closes the queue, and the next frame opens another.
-async fn write_frames(inner: Rc<Inner>, to: SocketAddr, mut frames: mpsc::Receiver<Vec<u8>>) {
-    let opened = timeout(CONNECT_TIMEOUT, inner.env.net.connect(to)).await;
-    let Ok(Ok(mut stream)) = opened else {
-        return inner.counts.borrow_mut().note_failed();
+async fn write_frames(
+    inner: Rc<Inner>,
+    to: NodeId,
+    address: SocketAddr,
+    mut frames: mpsc::Receiver<Vec<u8>>,
+) {
+    let opening = async {
+        let stream = inner.env.net.connect(address).await?;
+        inner.protection.open(stream, to).await
+    };
+    let mut stream = match timeout(CONNECT_TIMEOUT, opening).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => {
+            if let Some(error) = refusal_in(&error) {
+                inner.refuse(&error);
+            }
+            return inner.counts.borrow_mut().note_failed();
+        }
+        Err(_) => return inner.counts.borrow_mut().note_failed(),
     };
     loop {
-        let next = timeout(IDLE_TIMEOUT, next_frame(&mut *stream, &mut frames)).await;
-        let Ok(Some(frame)) = next else {
-            return; // idle, reset, or closed by the peer
+        let frame = match timeout(IDLE_TIMEOUT, next_frame(&mut *stream, &mut frames)).await {
+            Ok(Ok(Some(frame))) => frame,
+            Ok(Err(error)) => {
+                // The other side looks at certificates after this one has begun to write.
+                if let Some(error) = refusal_in(&error) {
+                    inner.refuse(&error);
+                }
+                return;
+            }
+            Ok(Ok(None)) | Err(_) => return, // closed by the peer, or idle
         };
-        let written = timeout(WRITE_TIMEOUT, stream.write_all(&frame)).await;
+        let writing = async {
+            stream.write_all(&frame).await?;
+            stream.flush().await
+        };
+        let written = timeout(WRITE_TIMEOUT, writing).await;
         if !matches!(written, Ok(Ok(()))) {
             return inner.counts.borrow_mut().note_failed();
         }
@@ -84,11 +111,11 @@ async fn write_frames(inner: Rc<Inner>, to: SocketAddr, mut frames: mpsc::Receiv
 async fn next_frame(
     stream: &mut dyn Stream,
     frames: &mut mpsc::Receiver<Vec<u8>>,
-) -> Option<Vec<u8>> {
+) -> io::Result<Option<Vec<u8>>> {
     tokio::select! {
         biased;
-        frame = frames.recv() => frame,
-        _ = stream.read_u8() => None,
+        frame = frames.recv() => Ok(frame),
+        closed = stream.read_u8() => closed.map(|_| None),
     }
 }
 
@@ -115,64 +142,62 @@ pub(super) async fn accept(inner: Rc<Inner>, listener: Box<dyn Listener>, to: Re
 /// knows where the next one begins, or what its sender takes this port for.
 async fn read_frames(
     inner: Rc<Inner>,
-    mut stream: Box<dyn Stream>,
+    stream: Box<dyn Stream>,
     address: SocketAddr,
     to: Receivers,
 ) {
-    let mut patience = FIRST_FRAME_TIMEOUT;
+    let ended = deliver_frames(&inner, stream, address, &to).await;
+    if let Some(error) = ended.as_ref().err().and_then(refusal_in) {
+        inner.refuse(&error);
+    }
+}
+
+async fn deliver_frames(
+    inner: &Inner,
+    stream: Box<dyn Stream>,
+    address: SocketAddr,
+    to: &Receivers,
+) -> io::Result<()> {
+    let opening = async {
+        let (mut stream, peer) = inner.protection.accept(stream).await?;
+        let frame = read_frame(inner, &mut *stream).await?;
+        Ok::<_, io::Error>((stream, peer, frame))
+    };
+    let waited_ms = FIRST_FRAME_TIMEOUT.as_millis() as u64;
+    let silent = |_| io::Error::other(CodecError::Silent { waited_ms });
+    let opened = timeout(FIRST_FRAME_TIMEOUT, opening).await;
+    let (mut stream, peer, mut frame) = opened.map_err(silent)??;
     loop {
-        match timeout(patience, read_frame(&inner, &mut *stream)).await {
-            Ok(Ok(frame)) => {
-                let delivered =
-                    frame.and_then(|frame| inner.deliver(frame, address, Path::Tcp, &to));
-                if let Err(error) = delivered {
-                    return inner.refuse(&error);
-                }
-            }
-            Ok(Err(_)) => return,
-            Err(_) => {
-                // Afterwards silence is the sender's right, and its end is nobody's fault.
-                if patience == FIRST_FRAME_TIMEOUT {
-                    let waited_ms = patience.as_millis() as u64;
-                    inner.refuse(&CodecError::Silent { waited_ms });
-                }
-                return;
-            }
-        }
-        patience = READ_TIMEOUT;
+        check_peer(peer, frame.header.from.node).map_err(io::Error::other)?;
+        inner.deliver(frame, address, Path::Tcp, to).map_err(io::Error::other)?;
+        // From now on silence is the sender's right, and its end is nobody's fault.
+        let Ok(next) = timeout(READ_TIMEOUT, read_frame(inner, &mut *stream)).await else {
+            return Ok(());
+        };
+        frame = next?;
     }
 }
 
 /// One frame. Memory is taken only after the announced size was checked.
-async fn read_frame(
-    inner: &Inner,
-    stream: &mut dyn Stream,
-) -> io::Result<Result<Frame, CodecError>> {
+async fn read_frame(inner: &Inner, stream: &mut dyn Stream) -> io::Result<Frame> {
     let (mut head, mut size_bytes) = ([0; FRAME_HEADER_SIZE_BYTES], 0);
     while size_bytes < head.len() {
         size_bytes += match stream.read(&mut head[size_bytes..]).await? {
             0 => return Err(io::ErrorKind::UnexpectedEof.into()),
             more_bytes => more_bytes,
         };
-        if let Err(error) = check_opening(&head[..size_bytes], Protocols::OURS) {
-            return Ok(Err(error));
-        }
+        check_opening(&head[..size_bytes], Protocols::OURS).map_err(io::Error::other)?;
     }
-    let checked = decode_header(&head).and_then(|header| {
-        header.check_sender(&inner.identity)?;
-        let limit_bytes = LINK_PAYLOAD_SIZE_BYTES_MAX as u64;
-        let size_bytes = u64::from(header.size_bytes);
-        if size_bytes > limit_bytes {
-            return Err(CodecError::TooLarge { size_bytes, limit_bytes });
-        }
-        Ok(header)
-    });
-    let header = match checked {
-        Ok(header) => header,
-        Err(error) => return Ok(Err(error)),
-    };
+    let header = decode_header(&head).map_err(io::Error::other)?;
+    header.check_sender(&inner.identity).map_err(io::Error::other)?;
+    let (size_bytes, limit_bytes) =
+        (u64::from(header.size_bytes), LINK_PAYLOAD_SIZE_BYTES_MAX as u64);
+    if size_bytes > limit_bytes {
+        return Err(io::Error::other(CodecError::TooLarge { size_bytes, limit_bytes }));
+    }
     let mut payload = vec![0; header.size_bytes as usize];
     stream.read_exact(&mut payload).await?;
     let payload = Bytes::from(payload);
-    Ok(header.check_payload(&payload).map(|()| Frame { header, payload }))
+    header.check_payload(&payload).map_err(io::Error::other)?;
+    Ok(Frame { header, payload })
 }

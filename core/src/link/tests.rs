@@ -8,6 +8,7 @@ use tokio::time::sleep;
 use super::fake::{World, address, identity, run};
 use super::*;
 use crate::ids::ClusterId;
+use crate::security::tests::protection;
 
 /// Keeps what arrives.
 struct Sink(Rc<RefCell<Vec<Received>>>);
@@ -37,7 +38,12 @@ struct End {
 
 impl End {
     async fn open(world: &World, id: u64) -> End {
-        let link = Link::open(&world.env(id), identity(id), address(id)).await.unwrap();
+        End::open_as(world, id, Protection::none()).await
+    }
+
+    async fn open_as(world: &World, id: u64, protection: Protection) -> End {
+        let env = world.env(id);
+        let link = Link::open(&env, identity(id), address(id), protection).await.unwrap();
         let (pings, gossip): (Rc<RefCell<_>>, Rc<RefCell<_>>) = Default::default();
         let heartbeat = Sink(pings.clone()).start().recipient();
         link.deliver_to(heartbeat, Sink(gossip.clone()).start().recipient());
@@ -235,5 +241,33 @@ fn a_closed_link_sends_and_receives_nothing() {
         assert_eq!((two.pings().as_str(), one.pings().as_str()), ("", ""));
         assert_eq!(two.link.counts().dropped_count, 1);
         End::open(&world, 2).await; // the port is free again
+    });
+}
+
+#[test]
+fn protected_frames_arrive_on_both_paths_and_those_of_an_impostor_on_none() {
+    run(async {
+        let world = World::new();
+        let protected = |id| End::open_as(&world, id, protection(&world, id));
+        let (one, two) = (protected(1).await, protected(2).await);
+        // It has the key of node 3, and says to be node 4.
+        let impostor = End::open_as(&world, 4, protection(&world, 3)).await;
+        for round in ["first", "second"] {
+            for end in [&one, &impostor] {
+                end.send(2, Path::Udp, round);
+                end.send(2, Path::Tcp, round);
+                moment().await;
+            }
+        }
+        // The first datagram is answered by a greeting; the sender does not repeat it.
+        assert_eq!(two.pings(), "n1 Tcp first, n1 Udp second, n1 Tcp second");
+        let counts = two.link.counts();
+        assert_eq!(counts.refused_count.get("Q1213"), Some(&3), "{counts:?}");
+        let plain = End::open(&world, 5).await;
+        plain.send(2, Path::Udp, "as it is");
+        plain.send(2, Path::Tcp, "as it is");
+        moment().await;
+        assert_eq!(two.link.counts().refused_count.get("Q1209"), Some(&2));
+        assert_eq!(two.pings(), "");
     });
 }

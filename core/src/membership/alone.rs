@@ -23,6 +23,7 @@ use crate::heartbeat::SetPeers;
 use crate::ids::{ClusterId, Generation, Lineage, NodeId};
 use crate::link::{Link, Received};
 use crate::ports::{Env, enter_clock};
+use crate::security::Protection;
 
 /// A member that gossips and does nothing else.
 pub struct Alone {
@@ -43,7 +44,8 @@ impl Alone {
             generation: Generation(0),
             node,
         };
-        let link = Link::open(env, identity, settings.members[at].membership()).await?;
+        let link = Link::open(env, identity, settings.members[at].membership(), Protection::none())
+            .await?;
         let nobody = Nobody { node }.start();
         let outside = Outside {
             heartbeat: nobody.clone().recipient(),

@@ -14,6 +14,7 @@ use crate::ids::{LogIndex, Term};
 use crate::link::Link;
 use crate::link::fake::{World, address, identity, run};
 use crate::replication::{ConsensusReport, RaftRole};
+use crate::security::Protection;
 
 type Log = Rc<RefCell<Vec<String>>>;
 
@@ -91,7 +92,7 @@ impl Node {
         let members = (1..=3).map(|id| MemberSettings::at(&format!("n{id}"), address(id).ip()));
         let settings = ClusterSettings::of(members.collect());
         let env = world.env(id);
-        let link = Link::open(&env, identity(id), address(id)).await.unwrap();
+        let link = Link::open(&env, identity(id), address(id), Protection::none()).await.unwrap();
         let log = Log::default();
         let (roster, membership) = (Roster::default(), None);
         let others = Others { log: log.clone(), roster, membership }.start();

@@ -68,19 +68,23 @@ pub(super) fn load(env: &Env, settings: &Settings) -> Result<Own, StartError> {
         let detail = format!("it belongs to another cluster than {:?}", settings.cluster.name);
         return Err(StartError::Identity { detail });
     }
-    let key = load_key(env)?;
+    let key = load_key(env, stored.boot_count == 0)?;
     stored.boot_count += 1;
     env.disk.replace(path, &seal(&stored)).map_err(disk_error)?;
     let Stored { cluster, lineage, generation, node, boot_count, .. } = stored;
     Ok(Own { identity: Identity { cluster, lineage, generation, node }, boot_count, key })
 }
 
-fn load_key(env: &Env) -> Result<SigningKey, StartError> {
+/// The others know the node by its key: it is made at the first start only.
+fn load_key(env: &Env, is_first_start: bool) -> Result<SigningKey, StartError> {
     let disk_error = |error: std::io::Error| StartError::Disk { detail: error.to_string() };
     let path = Path::new(KEY);
     if let Some(bytes) = env.disk.read(path).map_err(disk_error)? {
         let seed: [u8; 32] = unseal(&bytes, KEY)?;
         return Ok(SigningKey::from_bytes(&seed));
+    }
+    if !is_first_start {
+        return Err(StartError::Damaged { file: KEY, detail: "it is missing".to_owned() });
     }
     let mut seed = [0; 32];
     env.entropy.fill("node key", &mut seed);
@@ -119,6 +123,10 @@ fn cluster_id(name: &str) -> ClusterId {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{ClusterSettings, MemberSettings, NodeSettings};
+    use crate::link::fake::World;
+    use crate::ports::Disk;
+    use crate::ports::testing::MemoryDisk;
 
     #[test]
     fn the_id_of_a_name_never_changes() {
@@ -141,5 +149,20 @@ mod tests {
             let refused = unseal::<[u8; 32]>(&bytes, KEY).expect_err("it is damaged").to_string();
             assert!(refused.starts_with("Q1506 node.key is damaged: "), "{refused}");
         }
+    }
+
+    #[test]
+    fn a_key_that_is_lost_is_not_replaced_by_another() {
+        let disk = std::sync::Arc::new(MemoryDisk::default());
+        let env = Env { disk: disk.clone(), ..World::new().env(1) };
+        let node = NodeSettings { name: "n1".to_owned(), data_dir: "/nowhere".into() };
+        let members = vec![MemberSettings::at("n1", [127, 0, 0, 1].into())];
+        let settings = Settings::new(node, ClusterSettings::of(members));
+        let first = load(&env, &settings).expect("a first start makes both");
+        let second = load(&env, &settings).expect("a second finds both");
+        assert_eq!(first.key.to_bytes(), second.key.to_bytes());
+        disk.remove(Path::new(KEY)).expect("it is there");
+        let refused = load(&env, &settings).err().expect("the others know the old key");
+        assert!(refused.to_string().starts_with("Q1506 node.key is damaged: it is missing"));
     }
 }

@@ -122,6 +122,12 @@ impl NodeHandle {
         self.inner.cluster
     }
 
+    /// Who belongs to the cluster, as far as this node has applied the log; empty before anything
+    /// was founded.
+    pub fn roster(&self) -> Roster {
+        self.inner.roster.borrow().clone()
+    }
+
     /// Writes a command and waits until it is durable on a quorum and applied.
     pub async fn propose(
         &self,

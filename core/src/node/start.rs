@@ -15,16 +15,25 @@ use crate::observe::mark;
 use crate::ports::{Env, Listener, enter_clock};
 use crate::replication::machine::StateMachine;
 use crate::replication::{Applied, LogStore, SnapshotStore, check_fits};
+use crate::security::{KnownKeys, Protected, Protection};
 
 /// What a node has in hand before anything runs.
 pub(super) struct Opened {
     pub(super) own: Own,
+    pub(super) doors: Doors,
     pub(super) log: LogStore,
     pub(super) snapshots: SnapshotStore,
     pub(super) applied: Applied,
+}
+
+/// Where others come in, and who is let in there.
+pub(super) struct Doors {
     pub(super) consensus: Box<dyn Listener>,
     pub(super) link: Link,
     pub(super) api: Option<Box<dyn Listener>>,
+    pub(super) protection: Protection,
+    /// Follows the roster, once there is one.
+    pub(super) keys: KnownKeys,
 }
 
 /// Starts a node: the only way to make one. Call it inside a `LocalSet`, which then runs the node.
@@ -37,18 +46,34 @@ pub async fn start(
     machine: Box<dyn StateMachine>,
 ) -> Result<NodeHandle, StartError> {
     settings.validate()?;
+    settings.security.check_is_read()?;
     enter_clock(&env.clock);
     let own = identity::load(&env, &settings)?;
     let (log, snapshots, applied) = open_store(&env, machine).await?;
+    let doors = open_doors(&env, &settings, &own).await?;
+    wire::run(env, settings, Opened { own, doors, log, snapshots, applied }).await
+}
+
+async fn open_doors(env: &Env, settings: &Settings, own: &Own) -> Result<Doors, StartError> {
+    let keys = KnownKeys::default();
+    let protection = match &settings.security.secret {
+        None => Protection::none(),
+        Some(secret) => {
+            let (node, boot_count) = (own.identity.node, own.boot_count);
+            let of = Protected { node, boot_count, key: &own.key };
+            Protection::new(secret, &of, keys.clone(), env)
+        }
+    };
     let (_, member) = settings.this_member().expect("settings were validated");
-    let consensus = listen(&env, member.consensus()).await?;
+    let consensus = listen(env, member.consensus()).await?;
     let membership = member.membership();
-    let link = Link::open(&env, own.identity, membership).await.map_err(taken(membership))?;
+    let opening = Link::open(env, own.identity, membership, protection.clone());
+    let link = opening.await.map_err(taken(membership))?;
     let api = match settings.api.enabled {
-        true => Some(listen(&env, member.api()).await?),
+        true => Some(listen(env, member.api()).await?),
         false => None,
     };
-    wire::run(env, settings, Opened { own, log, snapshots, applied, consensus, link, api }).await
+    Ok(Doors { consensus, link, api, protection, keys })
 }
 
 /// The log, the snapshots, and the state as of the newest of them.

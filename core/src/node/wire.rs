@@ -13,7 +13,7 @@ use super::book::AddressBook;
 use super::identity::Own;
 use super::registrar::Registrar;
 use super::reporter::Reporter;
-use super::start::Opened;
+use super::start::{Doors, Opened};
 use super::{Inner, NodeHandle, StartError};
 use crate::codec::Protocols;
 use crate::config::Settings;
@@ -29,7 +29,8 @@ use crate::replication::{
     Applied, AppliedListener, Consensus, Lines, LogStore, Parts, ReplicationActor, Reports,
     SharedMachine, SnapshotStore, StartConsensus, Tasks,
 };
-use crate::rpc::{Refused, Server};
+use crate::rpc::{Calling, Refused, Server};
+use crate::security::{KnownKeys, Protection};
 use crate::watch;
 
 /// How long a call between nodes may take before its connection counts as dead, in election
@@ -43,6 +44,7 @@ struct Applying {
     leader: Recipient<RecordApplied>,
     membership: Recipient<RosterApplied>,
     book: AddressBook,
+    keys: KnownKeys,
     roster: watch::Sender<Roster>,
 }
 
@@ -53,6 +55,7 @@ impl AppliedListener for Applying {
 
     fn roster_changed(&self, roster: &Roster) {
         self.book.follow(roster);
+        self.keys.follow(roster);
         self.roster.send_replace(roster.clone());
         self.membership.do_send(RosterApplied { roster: roster.clone() });
     }
@@ -72,6 +75,8 @@ struct Common {
     own: Own,
     book: AddressBook,
     link: Link,
+    protection: Protection,
+    keys: KnownKeys,
     refused: Refused,
     tasks: Tasks,
 }
@@ -97,10 +102,11 @@ pub(super) async fn run(
     settings: Settings,
     opened: Opened,
 ) -> Result<NodeHandle, StartError> {
-    let Opened { own, log, snapshots, applied, consensus: listener, link, api } = opened;
+    let Opened { own, doors, log, snapshots, applied } = opened;
+    let Doors { consensus: listener, link, api, protection, keys } = doors;
     let book = AddressBook::new(&settings);
     let (refused, tasks) = (Refused::default(), Tasks::default());
-    let common = Common { env, settings, own, book, link, refused, tasks };
+    let common = Common { env, settings, own, book, link, protection, keys, refused, tasks };
     let contexts =
         Contexts { leader: Context::new(), membership: Context::new(), heartbeat: Context::new() };
     let (senders, watches) = common.watches();
@@ -173,6 +179,7 @@ impl Common {
             leader: contexts.leader.address().recipient(),
             membership: contexts.membership.address().recipient(),
             book: self.book.clone(),
+            keys: self.keys.clone(),
             roster,
         }));
         SharedMachine::new(applied, snapshots)
@@ -182,7 +189,14 @@ impl Common {
         let book = self.book.clone();
         let lookup = Arc::new(move |node| book.consensus(node));
         let timeout_ms = self.settings.cluster.election_timeout_ms_max * CALL_TIMEOUTS_COUNT;
-        Lines::new(self.env.clone(), self.own.identity, lookup, timeout_ms)
+        Lines::new(Calling {
+            env: self.env.clone(),
+            this: self.own.identity,
+            lookup,
+            connect_ms_max: timeout_ms,
+            protection: self.protection.clone(),
+            speaks: Protocols::OURS,
+        })
     }
 
     async fn consensus(
@@ -236,6 +250,7 @@ impl Common {
         let server = Server {
             env: self.env.clone(),
             this: self.own.identity,
+            protection: self.protection.clone(),
             with: Rc::new(NodeAnswering { consensus, replication: replication.clone() }),
             refused: self.refused.clone(),
             speaks: Protocols::OURS,

@@ -22,7 +22,7 @@ const fn mark(name: &'static str, means: &'static str) -> Mark {
 }
 
 /// Every place.
-pub const MARKS: [Mark; 31] = [
+pub const MARKS: [Mark; 35] = [
     mark("handover.aborted", "the target stayed behind: the leader goes on"),
     mark("handover.not_taken", "a transfer was answered by nobody, or by another than its target"),
     mark("handover.taken", "the target leads"),
@@ -44,6 +44,10 @@ pub const MARKS: [Mark; 31] = [
     mark("read.not_confirmed", "no quorum, or no leader, has confirmed reads"),
     mark("read.waited_for_apply", "a confirmed read waits until the state has caught up"),
     mark("request.repeated", "a request that was executed before is answered, not executed"),
+    mark("security.certificate_renewed", "half of a certificate's life was over"),
+    mark("security.clock_ignored", "by this node's clock a known member's certificate is too old"),
+    mark("security.greeted", "a datagram was made for another session of its receiver"),
+    mark("security.unknown_key_certified", "a key that the roster does not name has a certificate"),
     mark("snapshot.installed", "a node far behind becomes the state of a leader's snapshot"),
     mark("snapshot.restored_at_start", "a start begins with a snapshot"),
     mark("snapshot.taken", "the applied state is captured"),

@@ -110,6 +110,17 @@ pub enum Told {
         /// Whose it is.
         address: IpAddr,
     },
+    /// A protected datagram is authentic, was made for this session, and is handed on.
+    DatagramTaken {
+        /// Who takes it.
+        by: NodeId,
+        /// Who has made it.
+        from: NodeId,
+        /// In which session.
+        session: [u8; 16],
+        /// Its number there.
+        number: u64,
+    },
     /// From here on a node may act while it holds its lease.
     ActingBegan {
         /// Which node.

@@ -1,4 +1,4 @@
-//! Time: monotonic for every decision, wall time for display only.
+//! Time: monotonic for every decision, wall time for display, and for the dates of certificates.
 //!
 //! Production reads CLOCK_BOOTTIME, which also counts the time a machine was suspended; the
 //! simulator gives each node an offset, a drift and jumps of its own.
@@ -45,7 +45,8 @@ impl Now {
     }
 }
 
-/// Milliseconds since 1970-01-01 UTC. For people only: no decision reads it.
+/// Milliseconds since 1970-01-01 UTC. For people, and for the dates of certificates of nodes that
+/// the roster does not know yet: no other decision reads it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnixMs(pub u64);
 
@@ -59,7 +60,7 @@ impl fmt::Display for UnixMs {
 pub trait Clock: Debug + Send + Sync {
     /// Monotonic time that also advances while the machine is suspended.
     fn now(&self) -> Now;
-    /// Wall time, for display. It may jump in both directions.
+    /// Wall time, for display and for certificates. It may jump in both directions.
     fn wall(&self) -> UnixMs;
 }
 

@@ -5,15 +5,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::AsyncWriteExt;
+use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use super::wire::{FrameBuffer, codec_error, put_frame, shake_hands, take_number};
+use super::wire::{FrameBuffer, Outbox, put_frame, shake_hands, take_number};
 use super::{CallError, CallNumber};
 use crate::codec::{Channel, Identity, Protocols, Refusals};
 use crate::ids::NodeId;
 use crate::ports::{Env, Now, sleep_until};
+use crate::security::{Protection, refusal_in};
 
 /// Calls that may wait for the connection; more are refused at once.
 const WAITING_COUNT_MAX: usize = 4_096;
@@ -37,33 +37,29 @@ struct Call {
     outcome: oneshot::Sender<Result<Bytes, CallError>>,
 }
 
+/// How a node calls others. Clones share nothing that changes.
+#[derive(Clone)]
+pub struct Calling {
+    /// The node's world.
+    pub env: Env,
+    /// Who calls.
+    pub this: Identity,
+    /// Finds the peers.
+    pub lookup: Lookup,
+    /// How long a peer may take to open a connection and shake hands. Calls that wait for it have
+    /// not been sent, and are refused then, whatever their deadlines.
+    pub connect_ms_max: u64,
+    /// Who is believed to be a peer.
+    pub protection: Protection,
+    /// What is spoken here: `Protocols::OURS`, but for tests.
+    pub speaks: Protocols,
+}
+
 impl Client {
     /// Starts the local task that keeps the connection. Call it inside the node's `LocalSet`.
-    ///
-    /// `connect_ms_max`: how long the peer may take to open a connection and shake hands. Calls
-    /// that wait for it have not been sent, and are refused then, whatever their deadlines.
-    pub fn start(
-        env: Env,
-        this: Identity,
-        peer: NodeId,
-        lookup: Lookup,
-        connect_ms_max: u64,
-    ) -> Client {
-        Client::start_speaking(Protocols::OURS, env, this, peer, lookup, connect_ms_max)
-    }
-
-    /// The same with other protocols than those of this build.
-    pub(super) fn start_speaking(
-        speaks: Protocols,
-        env: Env,
-        this: Identity,
-        peer: NodeId,
-        lookup: Lookup,
-        connect_ms_max: u64,
-    ) -> Client {
+    pub fn start(by: Calling, peer: NodeId) -> Client {
         let (calls, waiting) = mpsc::channel(WAITING_COUNT_MAX);
-        let refusals = Refusals::default();
-        let caller = Caller { env, this, peer, lookup, connect_ms_max, speaks, refusals, waiting };
+        let caller = Caller { by, peer, refusals: Refusals::default(), waiting };
         tokio::task::spawn_local(caller.run());
         Client { peer, calls }
     }
@@ -92,12 +88,8 @@ impl Client {
 }
 
 struct Caller {
-    env: Env,
-    this: Identity,
+    by: Calling,
     peer: NodeId,
-    lookup: Lookup,
-    connect_ms_max: u64,
-    speaks: Protocols,
     /// What the peer answered that was refused here; for the log.
     refusals: Refusals,
     waiting: mpsc::Receiver<Call>,
@@ -127,28 +119,31 @@ impl Caller {
 
     async fn connect(&self, deadline: Now) -> io::Result<Connection> {
         let connecting = async {
-            let Some(address) = (self.lookup)(self.peer) else {
+            let Some(address) = (self.by.lookup)(self.peer) else {
                 return Err(io::Error::other("its address is not known"));
             };
-            let mut stream = self.env.net.connect(address).await?;
-            let mut frames = FrameBuffer::new(self.this);
-            shake_hands(&mut stream, &mut frames, self.peer, self.speaks).await?;
+            let stream = self.by.env.net.connect(address).await?;
+            let mut stream = self.by.protection.open(stream, self.peer).await?;
+            let mut frames = FrameBuffer::new(self.by.this);
+            shake_hands(&mut stream, &mut frames, self.peer, self.by.speaks).await?;
             Ok(Connection { stream, frames })
         };
-        let connect_by = self.env.clock.now().plus_ms(self.connect_ms_max).min(deadline);
+        let clock = &self.by.env.clock;
+        let connect_by = clock.now().plus_ms(self.by.connect_ms_max).min(deadline);
         tokio::select! {
             biased;
             connected = connecting => connected,
-            () = sleep_until(&*self.env.clock, connect_by) => Err(io::ErrorKind::TimedOut.into()),
+            () = sleep_until(&**clock, connect_by) => Err(io::ErrorKind::TimedOut.into()),
         }
     }
 
     /// Nothing was sent for these: the caller may try elsewhere.
     fn refuse_waiting(&mut self, first: Call, error: &io::Error) {
-        if let Some(error) = codec_error(error)
-            && self.refusals.note(self.env.clock.now(), error)
+        if let Some(error) = refusal_in(error)
+            && self.refusals.note(self.by.env.clock.now(), &error)
         {
-            tracing::warn!(node = %self.this.node, peer = %self.peer, %error, "a peer was refused");
+            let (node, peer) = (self.by.this.node, self.peer);
+            tracing::warn!(%node, %peer, %error, "a peer was refused");
         }
         let refusal = || CallError::Unreachable { peer: self.peer, detail: error.to_string() };
         let _ = first.outcome.send(Err(refusal()));
@@ -180,7 +175,7 @@ impl Caller {
     ) -> io::Result<()> {
         let Connection { stream, mut frames } = connection;
         let (mut reader, mut writer) = tokio::io::split(stream);
-        let (protocol, mut out) = (frames.protocol(), BytesMut::new());
+        let (protocol, mut out) = (frames.protocol(), Outbox::default());
         let mut number: CallNumber = 0;
         let mut check_at = first.deadline;
         let mut timer = Box::pin(self.until(check_at));
@@ -197,8 +192,8 @@ impl Caller {
                         }
                     }
                 }
-                written = writer.write(&out), if !out.is_empty() => out.advance(written?),
-                call = self.waiting.recv(), if out.len() < UNSENT_SIZE_BYTES_MAX => {
+                passed = out.pass_on(&mut writer), if out.has_more() => passed?,
+                call = self.waiting.recv(), if out.size_bytes() < UNSENT_SIZE_BYTES_MAX => {
                     let Some(call) = call else { return Ok(()) };
                     if call.deadline < check_at || pending.is_empty() {
                         check_at = call.deadline;
@@ -219,23 +214,23 @@ impl Caller {
         call: Call,
         protocol: u16,
         number: &mut CallNumber,
-        out: &mut BytesMut,
+        out: &mut Outbox,
         pending: &mut BTreeMap<CallNumber, Pending>,
     ) {
-        let (from, to, bytes) = (&self.this, self.peer, &call.request);
+        let (from, to, bytes) = (&self.by.this, self.peer, &call.request);
         put_frame(out, protocol, from, to, Channel::Request, *number, bytes);
         pending.insert(*number, Pending { deadline: call.deadline, outcome: call.outcome });
         *number += 1;
     }
 
     fn until(&self, deadline: Now) -> tokio::time::Sleep {
-        tokio::time::sleep(deadline.since(self.env.clock.now()))
+        tokio::time::sleep(deadline.since(self.by.env.clock.now()))
     }
 
     /// The next deadline to look at; `TimedOut` if one has passed, which ends the connection.
     fn earliest_deadline(&self, pending: &BTreeMap<CallNumber, Pending>) -> io::Result<Now> {
         let earliest = pending.values().map(|call| call.deadline).min().expect("not empty");
-        if earliest > self.env.clock.now() {
+        if earliest > self.by.env.clock.now() {
             Ok(earliest)
         } else {
             Err(io::ErrorKind::TimedOut.into())

@@ -21,7 +21,7 @@ mod server;
 mod tests;
 mod wire;
 
-pub use client::{Client, Lookup};
+pub use client::{Calling, Client};
 pub use server::{Answering, Refused, Server};
 
 use serde::{Deserialize, Serialize};

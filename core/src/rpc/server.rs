@@ -6,16 +6,16 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::FuturesUnordered;
-use tokio::io::AsyncWriteExt;
 
-use super::wire::{FrameBuffer, codec_error, put_frame, shake_hands, take_number};
+use super::wire::{FrameBuffer, Outbox, put_frame, shake_hands, take_number};
 use crate::codec::{Channel, CodecError, Identity, Protocols, Refusals};
 use crate::ids::NodeId;
 use crate::ports::{Env, Listener, Stream};
+use crate::security::{Protection, check_peer, refusal_in};
 
 /// Requests of one connection that are worked on at once; further ones are not read meanwhile.
 const WORKING_COUNT_MAX: usize = 1_024;
@@ -24,7 +24,7 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Answers requests. A request that gets no answer ends its connection.
 pub trait Answering {
-    /// `from` is who sent it, as far as its frames say.
+    /// `from` is who sent it: as its key says, or, without protection, as its frames do.
     fn answer(&self, from: NodeId, request: Bytes) -> LocalBoxFuture<'static, Option<Bytes>>;
 }
 
@@ -52,6 +52,8 @@ pub struct Server {
     pub env: Env,
     /// Who answers.
     pub this: Identity,
+    /// Who is let in.
+    pub protection: Protection,
     /// Finds the answers.
     pub with: Rc<dyn Answering>,
     /// Counts what was refused.
@@ -85,24 +87,30 @@ impl Server {
         }
     }
 
-    async fn serve_stream(&self, mut stream: Box<dyn Stream>) -> io::Result<()> {
+    async fn serve_stream(&self, stream: Box<dyn Stream>) -> io::Result<()> {
         let mut frames = FrameBuffer::new(self.this);
-        let shaken = shake_hands(&mut stream, &mut frames, NodeId(0), self.speaks);
+        let shaking = async {
+            let (mut stream, peer) = self.protection.accept(stream).await?;
+            let from = shake_hands(&mut stream, &mut frames, NodeId(0), self.speaks).await?.node;
+            check_peer(peer, from).map_err(io::Error::other)?;
+            Ok::<_, io::Error>((stream, from))
+        };
         let waited_ms = HANDSHAKE_TIMEOUT.as_millis() as u64;
         let silent = |_| io::Error::other(CodecError::Silent { waited_ms });
-        let from = tokio::time::timeout(HANDSHAKE_TIMEOUT, shaken).await.map_err(silent)??;
-        exchange(self.this, from.node, stream, frames, self.with.clone()).await
+        let shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, shaking).await;
+        let (stream, from) = shaken.map_err(silent)??;
+        exchange(self.this, from, stream, frames, self.with.clone()).await
     }
 
     /// A connection that ends is ordinary, its peer opens another; one that carried something else
     /// than frames of this cluster is counted, and logged at most once per minute and code.
     fn note_end(&self, address: SocketAddr, ended: io::Result<()>) {
         let node = self.this.node;
-        let refused = ended.as_ref().err().and_then(codec_error);
+        let refused = ended.as_ref().err().and_then(refusal_in);
         let Some(error) = refused else {
             return tracing::debug!(%node, %address, ?ended, "a connection ended");
         };
-        if self.refused.0.borrow_mut().note(self.env.clock.now(), error) {
+        if self.refused.0.borrow_mut().note(self.env.clock.now(), &error) {
             tracing::warn!(%node, %address, %error, "a connection was refused");
         }
     }
@@ -117,7 +125,7 @@ async fn exchange(
 ) -> io::Result<()> {
     let (mut reader, mut writer) = tokio::io::split(stream);
     let protocol = frames.protocol();
-    let mut out = BytesMut::new();
+    let mut out = Outbox::default();
     let mut working = FuturesUnordered::new();
     loop {
         while working.len() < WORKING_COUNT_MAX
@@ -133,7 +141,7 @@ async fn exchange(
                 let Some(answer) = answer else { return Err(io::Error::other("no answer")) };
                 put_frame(&mut out, protocol, &this, from, Channel::Response, number, &answer);
             }
-            written = writer.write(&out), if !out.is_empty() => out.advance(written?),
+            passed = out.pass_on(&mut writer), if out.has_more() => passed?,
             filled = frames.fill(&mut reader), if working.len() < WORKING_COUNT_MAX => filled?,
         }
     }

@@ -10,12 +10,15 @@ use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::wire::{FrameBuffer, codec_error, shake_hands};
+use super::client::Lookup;
+use super::wire::{FrameBuffer, shake_hands};
 use super::*;
 use crate::codec::{Channel, Identity, Protocols, decode_header_in, encode_frame, encode_frame_in};
 use crate::ids::NodeId;
 use crate::link::fake::{World, address, identity, run};
-use crate::ports::Stream;
+use crate::ports::{Env, Stream};
+use crate::security::tests::protection;
+use crate::security::{Protection, refusal_in};
 
 const ONE: Protocols = Protocols::only(1);
 const ONE_AND_TWO: Protocols = Protocols { oldest: 1, newest: 2 };
@@ -43,19 +46,30 @@ impl Answering for Mute {
 
 /// Node 2 answers in `world`; returns what it has refused, and what reached it.
 async fn serve(world: &World, speaks: Protocols) -> (Refused, Rc<Echo>) {
+    serve_as(world, speaks, Protection::none()).await
+}
+
+async fn serve_as(world: &World, speaks: Protocols, protection: Protection) -> (Refused, Rc<Echo>) {
     let (env, refused, echo) = (world.env(2), Refused::default(), Rc::<Echo>::default());
     let listener = env.net.listen(address(2)).await.unwrap();
     let (with, this) = (echo.clone(), identity(2));
-    let server = Server { env, this, with, refused: refused.clone(), speaks };
+    let refused_here = refused.clone();
+    let server = Server { env, this, protection, with, refused: refused_here, speaks };
     tokio::task::spawn_local(server.serve(listener));
     (refused, echo)
+}
+
+/// How node 1 calls.
+fn calling(env: Env, speaks: Protocols, connect_ms_max: u64) -> Calling {
+    let lookup: Lookup = Arc::new(|node| Some(address(node.0)));
+    let protection = Protection::none();
+    Calling { env, this: identity(1), lookup, connect_ms_max, protection, speaks }
 }
 
 async fn call(world: &World, speaks: Protocols) -> Result<Bytes, CallError> {
     let env = world.env(1);
     let deadline = env.clock.now().plus_ms(500);
-    let lookup: Lookup = Arc::new(|node| Some(address(node.0)));
-    let client = Client::start_speaking(speaks, env, identity(1), NodeId(2), lookup, 500);
+    let client = Client::start(calling(env, speaks, 500), NodeId(2));
     client.call(Bytes::from_static(b"question"), deadline).await
 }
 
@@ -127,7 +141,7 @@ fn a_pair_without_a_common_protocol_is_refused_on_both_sides_naming_both_ranges(
             assert!(matches!(error, CallError::Unreachable { .. }), "{error}");
             assert!(error.to_string().contains(&text), "{error}");
             let error = shaken(&world, client).await.map(drop).expect_err("refused");
-            assert!(codec_error(&error).unwrap().to_string().starts_with(&text), "{error}");
+            assert!(refusal_in(&error).unwrap().to_string().starts_with(&text), "{error}");
 
             tokio::time::sleep(Duration::from_millis(1)).await;
             assert_eq!(refused.counts(), [("Q1202", 2)]);
@@ -163,8 +177,7 @@ fn calls_do_not_wait_for_a_connection_longer_than_it_may_take() {
         let _silent = world.env(2).net.listen(address(2)).await.unwrap();
         let env = world.env(1);
         let clock = env.clock.clone();
-        let lookup: Lookup = Arc::new(|node| Some(address(node.0)));
-        let client = Client::start(env, identity(1), NodeId(2), lookup, 300);
+        let client = Client::start(calling(env, Protocols::OURS, 300), NodeId(2));
         let deadline = clock.now().plus_ms(5_000);
         let call = || client.call(Bytes::from_static(b"question"), deadline);
         let (first, second) = tokio::join!(call(), call());
@@ -183,12 +196,12 @@ fn a_connection_ends_with_its_client_although_a_call_waits_for_its_answer() {
         let env = world.env(2);
         let listener = env.net.listen(address(2)).await.unwrap();
         let (refused, speaks) = (Refused::default(), Protocols::OURS);
-        let server = Server { env, this: identity(2), with: Rc::new(Mute), refused, speaks };
+        let (this, with, protection) = (identity(2), Rc::new(Mute), Protection::none());
+        let server = Server { env, this, protection, with, refused, speaks };
         tokio::task::spawn_local(server.serve(listener));
         let env = world.env(1);
         let clock = env.clock.clone();
-        let lookup: Lookup = Arc::new(|node| Some(address(node.0)));
-        let client = Client::start(env, identity(1), NodeId(2), lookup, 300);
+        let client = Client::start(calling(env, Protocols::OURS, 300), NodeId(2));
         let calling = client.call(Bytes::from_static(b"question"), clock.now().plus_ms(5_000));
         let gives_up = async {
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -226,4 +239,46 @@ fn a_connection_that_does_not_begin_like_one_of_ours_ends_at_once_and_a_silent_o
             assert!(ended_ms <= 2_100, "{bytes:?}: after {ended_ms} ms");
         });
     }
+}
+
+#[test]
+fn large_requests_and_answers_pass_a_protected_stream_whole() {
+    run(async {
+        let world = World::new();
+        let (refused, _) = serve_as(&world, Protocols::OURS, protection(&world, 2)).await;
+        let protected = Calling {
+            protection: protection(&world, 1),
+            ..calling(world.env(1), Protocols::OURS, 500)
+        };
+        let clock = protected.env.clock.clone();
+        let client = Client::start(protected, NodeId(2));
+        // Both ways at once, and each much more than a stream takes at a time.
+        let requests = (0..8_u8).map(|letter| Bytes::from(vec![letter; 1 << 20]));
+        let deadline = clock.now().plus_ms(60_000);
+        let calls = requests.clone().map(|request| client.call(request, deadline));
+        let answers = futures_util::future::join_all(calls).await;
+        for (request, answer) in requests.zip(answers) {
+            assert!(answer.as_ref() == Ok(&request), "{:?}", answer.map(|bytes| bytes.len()));
+        }
+        assert_eq!(refused.count(), 0);
+    });
+}
+
+#[test]
+fn who_sends_as_another_than_its_key_says_is_refused() {
+    run(async {
+        let world = World::new();
+        let (refused, echo) = serve_as(&world, Protocols::OURS, protection(&world, 2)).await;
+        // Node 3 has the secret, and says to be node 1.
+        let impostor = Calling {
+            protection: protection(&world, 3),
+            ..calling(world.env(1), Protocols::OURS, 500)
+        };
+        let deadline = impostor.env.clock.now().plus_ms(500);
+        let client = Client::start(impostor, NodeId(2));
+        let answer = client.call(Bytes::from_static(b"question"), deadline).await;
+        assert!(answer.is_err(), "{answer:?}");
+        assert_eq!(refused.counts(), [("Q1213", 1)]);
+        assert!(echo.0.borrow().is_empty(), "nothing of it was looked at");
+    });
 }

@@ -3,7 +3,7 @@
 use std::io;
 
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::Hello;
 use crate::codec::{
@@ -36,9 +36,12 @@ impl FrameBuffer {
     /// Reads what is there. Cancelling it loses nothing. `UnexpectedEof` at the stream's end.
     pub(super) async fn fill(&mut self, from: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
         self.bytes.reserve(READ_SIZE_BYTES);
-        match from.read_buf(&mut self.bytes).await? {
-            0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            _ => Ok(()),
+        match from.read_buf(&mut self.bytes).await {
+            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) => Ok(()),
+            // A protected stream explains at length that its end was not announced.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(error.kind().into()),
+            Err(error) => Err(error),
         }
     }
 
@@ -99,14 +102,45 @@ fn malformed(what: &'static str, detail: &str) -> io::Error {
     io::Error::other(CodecError::Malformed { what, detail: detail.to_owned() })
 }
 
-/// Why a stream ended, if it was for its bytes.
-pub(super) fn codec_error(error: &io::Error) -> Option<&CodecError> {
-    error.get_ref()?.downcast_ref()
+/// What waits to be sent on one stream. A protected stream may hold back bytes that it has taken,
+/// until it is flushed.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    bytes: BytesMut,
+    is_held_back: bool,
+}
+
+impl Outbox {
+    pub(super) fn size_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether there is anything to do for [`Outbox::pass_on`].
+    pub(super) fn has_more(&self) -> bool {
+        self.is_held_back || !self.bytes.is_empty()
+    }
+
+    /// Sends some of it. Cancelling it loses nothing.
+    pub(super) async fn pass_on(&mut self, to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+        if self.bytes.is_empty() {
+            to.flush().await?;
+            self.is_held_back = false;
+            return Ok(());
+        }
+        match to.write(&self.bytes).await? {
+            0 => Err(io::ErrorKind::WriteZero.into()),
+            size_bytes => {
+                self.bytes.advance(size_bytes);
+                self.is_held_back = true;
+                Ok(())
+            }
+        }
+    }
 }
 
 /// Appends one call's frame to `out`: its number, then its bytes.
 pub(super) fn put_frame(
-    out: &mut BytesMut,
+    out: &mut Outbox,
     protocol: u16,
     from: &Identity,
     to: NodeId,
@@ -117,7 +151,7 @@ pub(super) fn put_frame(
     let mut payload = Vec::with_capacity(8 + bytes.len());
     payload.extend(number.to_be_bytes());
     payload.extend(bytes);
-    out.extend_from_slice(&encode_frame_in(protocol, from, to, channel, &payload));
+    out.bytes.extend_from_slice(&encode_frame_in(protocol, from, to, channel, &payload));
 }
 
 /// The number and bytes of a frame made by [`put_frame`].

@@ -13,6 +13,7 @@
 mod logging;
 mod overrides;
 mod panics;
+pub mod secret;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -84,7 +85,9 @@ pub fn run(config: &Path) -> Exit {
 fn try_run(config: &Path) -> Result<Exit, StartError> {
     panics::abort_on_panic();
     logging::start()?;
-    quorate_net::block_on(serve(settings_of(config)?))?
+    let mut settings = settings_of(config)?;
+    secret::read(&mut settings.security)?;
+    quorate_net::block_on(serve(settings))?
 }
 
 /// The settings in that file with the variables of the environment above them, validated.

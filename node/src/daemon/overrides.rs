@@ -31,6 +31,7 @@ const OVERRIDES: &[(&str, &str, &str, Kind)] = &[
     ("QUORATE_WRITE_TIMEOUT_MS", "cluster", "write_timeout_ms", Kind::Number),
     ("QUORATE_SNAPSHOT_ENTRIES_COUNT", "cluster", "snapshot_entries_count", Kind::Number),
     ("QUORATE_FOLLOW_MOVES", "cluster", "follow_moves", Kind::Switch),
+    ("QUORATE_SECRET_FILE", "security", "secret_file", Kind::Text),
     ("QUORATE_API_ENABLED", "api", "enabled", Kind::Switch),
     ("QUORATE_API_CONNECTIONS_COUNT_MAX", "api", "connections_count_max", Kind::Number),
 ];
@@ -100,14 +101,19 @@ mod tests {
         assert_eq!(settings.api, quorate_core::config::ApiSettings::default());
 
         // Each overridable key stands in the example, and they are all there are but the members.
-        let table: Table = toml::from_str(EXAMPLE).unwrap();
+        // What has no default stands there as a comment.
+        let without_default = "# secret_file = ";
+        assert!(EXAMPLE.contains(without_default) && settings.security.secret_file.is_none());
+        let example = EXAMPLE.replace(without_default, "secret_file = ");
+        let table: Table = toml::from_str(&example).unwrap();
         for (_, section, key, _) in OVERRIDES {
             assert!(table[*section].as_table().unwrap().contains_key(*key), "{section}.{key}");
         }
         let keys_count = |section: &str| table[section].as_table().unwrap().len();
         let all = keys_count("node") + keys_count("cluster") + keys_count("api");
+        let all = all + keys_count("security");
         assert_eq!(all, OVERRIDES.len() + 1);
-        assert_eq!(table.len(), 3);
+        assert_eq!(table.len(), 4);
 
         // What the settings would print of themselves names no key that the example lacks, but for
         // what only a program can set.

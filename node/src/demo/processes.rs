@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 
 use quorate_core::config::MemberSettings;
 
+use crate::daemon::secret;
+
 /// How often a wait looks again.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
@@ -36,6 +38,8 @@ pub struct DaemonPlan {
     pub more_settings: String,
     /// More environment variables.
     pub environment: Vec<(String, String)>,
+    /// The cluster's secret, if it is to have one.
+    pub secret: Option<String>,
 }
 
 impl DaemonPlan {
@@ -47,6 +51,11 @@ impl DaemonPlan {
     /// The settings file.
     pub fn settings_path(&self) -> PathBuf {
         self.place.join("quorate.toml")
+    }
+
+    /// The file with the cluster's secret.
+    pub fn secret_path(&self) -> PathBuf {
+        self.place.join("secret")
     }
 
     /// What the daemon printed, over all its starts.
@@ -67,8 +76,15 @@ impl DaemonPlan {
         let text = |value: &str| toml::Value::from(value).to_string();
         let members: String = self.members.iter().map(member_line).collect();
         let data_dir = self.data_dir();
+        let secret = match self.secret {
+            None => String::new(),
+            Some(_) => format!(
+                "\n[security]\nsecret_file = {}\n",
+                text(&self.secret_path().to_string_lossy())
+            ),
+        };
         format!(
-            "[node]\nname = {}\ndata_dir = {}\n\n[cluster]\nmembers = [\n{members}]\n{}",
+            "[node]\nname = {}\ndata_dir = {}\n\n[cluster]\nmembers = [\n{members}]\n{}\n{secret}",
             text(&self.name),
             text(&data_dir.to_string_lossy()),
             self.more_settings,
@@ -112,6 +128,14 @@ impl Daemon {
         self.plan.members = members;
     }
 
+    /// Gives it another secret, or none, for its next start.
+    ///
+    /// Panics if it runs: a daemon reads its secret only once.
+    pub fn set_secret(&mut self, secret: Option<&str>) {
+        assert!(self.child.is_none(), "{} runs", self.plan.name);
+        self.plan.secret = secret.map(str::to_owned);
+    }
+
     /// The `quorate` executable it runs.
     pub fn binary(&self) -> &Path {
         &self.binary
@@ -129,6 +153,9 @@ impl Daemon {
         assert!(self.child.is_none(), "{} runs already", self.plan.name);
         fs::create_dir_all(&self.plan.place)?;
         fs::write(self.plan.settings_path(), self.plan.settings())?;
+        if let Some(secret) = &self.plan.secret {
+            secret::write(&self.plan.secret_path(), secret)?;
+        }
         let log = File::options().create(true).append(true).open(self.plan.log_path())?;
         let mut command = Command::new(&self.binary);
         command.args(["node", "run", "--config"]).arg(self.plan.settings_path());
@@ -282,6 +309,7 @@ mod tests {
             members: vec![MemberSettings::at("n\"1", "127.0.0.9".parse().unwrap())],
             more_settings: "ping_interval_ms = 100\n[api]\nconnections_count_max = 7\n".to_owned(),
             environment: Vec::new(),
+            secret: Some("s".repeat(32)),
         }
     }
 
@@ -293,6 +321,7 @@ mod tests {
         assert_eq!(settings.cluster.members, plan.members);
         assert_eq!(settings.cluster.ping_interval_ms, 100);
         assert_eq!(settings.api.connections_count_max, 7);
+        assert_eq!(settings.security.secret_file, Some(plan.secret_path()));
     }
 
     #[test]

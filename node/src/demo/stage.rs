@@ -9,9 +9,9 @@ use quorate_core::config::MemberSettings;
 use quorate_core::history::register::{Source, Verdict, judge};
 use quorate_core::history::{Operation, Outcome};
 use quorate_core::observe::planted;
-use quorate_core::ports::Clock;
+use quorate_core::ports::{Clock, Entropy};
 use quorate_core::replication::Consistency;
-use quorate_net::BootClock;
+use quorate_net::{BootClock, OsEntropy};
 use tempfile::TempDir;
 
 use super::processes::{Daemon, DaemonPlan, Helper};
@@ -35,6 +35,13 @@ pub(super) struct Stage {
     place: TempDir,
 }
 
+/// What only the nodes of this cluster have.
+fn new_secret() -> String {
+    let mut bytes = [0; 32];
+    OsEntropy.fill("cluster secret", &mut bytes);
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 impl Stage {
     /// Starts `nodes_count` daemons at .11 and following of the block.
     pub(super) fn start(block: Ipv4Addr, nodes_count: u8) -> Result<Stage, DemoError> {
@@ -44,6 +51,7 @@ impl Stage {
         let mut place = TempDir::with_prefix("quorate-demo-")?;
         place.disable_cleanup(planted("interrupted_demo_leaves_its_files"));
         let binary = std::env::current_exe()?;
+        let secret = new_secret();
         let daemon = |member: &MemberSettings| {
             let plan = DaemonPlan {
                 name: member.name.clone(),
@@ -51,6 +59,7 @@ impl Stage {
                 members: members.clone(),
                 more_settings: String::new(),
                 environment: Vec::new(),
+                secret: Some(secret.clone()),
             };
             Daemon::new(&binary, plan)
         };

@@ -11,7 +11,7 @@ const fn test(suite: &'static str, name: &'static str) -> Finder {
 }
 
 /// The bank, in the order of the promises.
-pub const BUGS: [Bug; 31] = [
+pub const BUGS: [Bug; 34] = [
     Bug {
         name: "vote_not_persisted",
         what: "a voter answers before its vote is on the disk, and forgets it with the next crash",
@@ -228,5 +228,26 @@ pub const BUGS: [Bug; 31] = [
         promises: &[23],
         found_by: scenario("hunt_dead_addresses", 20),
         says: "has no answer within 1000 ms",
+    },
+    Bug {
+        name: "any_certificate_accepted",
+        what: "a node lets in whoever shows a certificate, whoever has signed it",
+        promises: &[24],
+        found_by: scenario("hunt_intruders", 20),
+        says: "somebody may act",
+    },
+    Bug {
+        name: "datagram_accepted_twice",
+        what: "a node forgets which datagrams it has taken",
+        promises: &[24],
+        found_by: scenario("hunt_intruders", 20),
+        says: "again",
+    },
+    Bug {
+        name: "datagram_of_any_session",
+        what: "a node takes datagrams that were made for an earlier start of it",
+        promises: &[24],
+        found_by: scenario("hunt_intruders", 20),
+        says: "again",
     },
 ];

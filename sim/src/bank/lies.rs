@@ -25,10 +25,11 @@ const fn lie(checker: &'static str, says: &'static str, tell: fn(&mut Cluster)) 
 }
 
 /// Every lie, by the names of the checkers.
-pub const LIES: [Lie; 22] = [
+pub const LIES: [Lie; 23] = [
     lie("bounded", "n1 has 1000 files open", too_much_is_open),
     lie("bounded", "n1 has 1000 sockets", too_much_is_connected),
     lie("bounded", "the log of n77 keeps", a_log_is_never_compacted),
+    lie("datagrams_taken_once", "n77 takes datagram 9 of n78 again", a_datagram_is_played),
     lie("durable_on_quorum", "n77 has entry 1000", a_commit_is_nowhere),
     lie("equal_state", "n4 has another state than others", |cluster| cluster.pretend_executed()),
     lie("exactly_once", "appended was acknowledged and is not", |cluster| {
@@ -99,6 +100,12 @@ fn a_commit_is_nowhere(cluster: &mut Cluster) {
     }
     told.push(Told::Committed { by: TALKED_OF, index, term });
     cluster.pretend_told(told);
+}
+
+fn a_datagram_is_played(cluster: &mut Cluster) {
+    let (by, from, session, number) = (TALKED_OF, OTHER, [1; 16], 9);
+    let taken = || Told::DatagramTaken { by, from, session, number };
+    cluster.pretend_told(vec![taken(), taken()]);
 }
 
 fn an_id_is_given_to_two(cluster: &mut Cluster) {

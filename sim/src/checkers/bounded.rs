@@ -110,6 +110,7 @@ impl Checker for Bounded {
             Told::IdGiven { .. } | Told::ActingBegan { .. } | Told::ActingEnded { .. } => {}
             Told::VotersAppended { .. } | Told::Durable { .. } | Told::Truncated { .. } => {}
             Told::RosterFollowed { .. } | Told::MemberSeen { .. } => {}
+            Told::DatagramTaken { .. } => {}
         }
         Ok(())
     }

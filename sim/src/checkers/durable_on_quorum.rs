@@ -148,6 +148,7 @@ impl Checker for DurableOnQuorum {
             Told::VoteGranted { .. } | Told::IdGiven { .. } | Told::Appended { .. } => {}
             Told::ActingBegan { .. } | Told::ActingEnded { .. } => {}
             Told::RosterFollowed { .. } | Told::MemberSeen { .. } => {}
+            Told::DatagramTaken { .. } => {}
         }
         // What no log can do is for log matching to tell.
         let _ = self.logs.hear(told);

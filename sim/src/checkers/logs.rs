@@ -106,6 +106,7 @@ impl Logs {
             Told::IdGiven { .. } | Told::ActingBegan { .. } | Told::ActingEnded { .. } => {}
             Told::VotersAppended { .. } | Told::Durable { .. } => {}
             Told::RosterFollowed { .. } | Told::MemberSeen { .. } => {}
+            Told::DatagramTaken { .. } => {}
         }
         Ok(())
     }

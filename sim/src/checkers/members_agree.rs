@@ -56,7 +56,7 @@ impl MembersAgree {
             Told::Elected { .. } | Told::VoteGranted { .. } | Told::Committed { .. } => {}
             Told::IdGiven { .. } | Told::ActingBegan { .. } | Told::ActingEnded { .. } => {}
             Told::Appended { .. } | Told::VotersAppended { .. } | Told::Durable { .. } => {}
-            Told::Truncated { .. } | Told::Compacted { .. } => {}
+            Told::Truncated { .. } | Told::Compacted { .. } | Told::DatagramTaken { .. } => {}
         }
     }
 
@@ -70,7 +70,10 @@ impl MembersAgree {
     pub fn disagreement(&self, running: &BTreeSet<NodeId>) -> Option<String> {
         let view = |node: &NodeId| Some((*node, self.views.get(node)?));
         let views: Vec<(NodeId, &View)> = running.iter().filter_map(view).collect();
-        let (_, newest) = views.iter().max_by_key(|(_, view)| view.changed_at)?;
+        let newest = views.iter().max_by_key(|(_, view)| view.changed_at);
+        let Some((_, newest)) = newest.filter(|(_, newest)| !newest.members.is_empty()) else {
+            return Some("nobody follows a roster yet".to_owned());
+        };
         let asked = views.iter().filter(|(node, _)| newest.members.contains(node));
         asked.filter_map(|(node, view)| Self::objection((*node, view), newest, running)).next()
     }
@@ -129,8 +132,12 @@ mod tests {
 
     #[test]
     fn all_agree_once_who_runs_is_alive_and_who_does_not_is_down() {
+        assert_eq!(wrong(&MembersAgree::default(), &[1]), "nobody follows a roster yet");
         let mut told = three();
         assert_eq!(wrong(&told, &[1, 2, 3]), "");
+        let mut empty = MembersAgree::default();
+        empty.hear(&roster(1, &[], 0));
+        assert_eq!(wrong(&empty, &[1]), "nobody follows a roster yet");
         assert_eq!(wrong(&told, &[1, 2]), "n1 sees n3 as Alive, which is Down");
         told.hear(&sees(1, 3, Liveness::Down));
         assert_eq!(wrong(&told, &[1, 2]), "n2 sees n3 as Alive, which is Down");

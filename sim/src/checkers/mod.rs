@@ -5,6 +5,7 @@
 //! Read next: [`Checker`], then any of them.
 
 mod bounded;
+mod datagrams_taken_once;
 mod durable_on_quorum;
 mod equal_state;
 mod exactly_once;
@@ -27,6 +28,7 @@ mod unique_names;
 mod tests;
 
 pub use bounded::Bounded;
+pub use datagrams_taken_once::DatagramsTakenOnce;
 pub use durable_on_quorum::DurableOnQuorum;
 pub use equal_state::{History, Recorded};
 pub use exactly_once::Lists;
@@ -121,6 +123,7 @@ pub fn all(snapshot_entries_count: u64) -> Vec<Box<dyn Checker>> {
         Box::new(OneElectedPerTerm::default()),
         Box::new(TokensGrow::default()),
         Box::new(IdsGivenOnce::default()),
+        Box::new(DatagramsTakenOnce::default()),
         Box::new(LogMatching::default()),
         Box::new(LeaderCompleteness::default()),
         Box::new(DurableOnQuorum::default()),

@@ -47,6 +47,7 @@ impl Checker for OneElectedPerTerm {
             Told::LogOpened { .. } | Told::Appended { .. } | Told::VotersAppended { .. } => {}
             Told::Durable { .. } | Told::Truncated { .. } | Told::Compacted { .. } => {}
             Told::RosterFollowed { .. } | Told::MemberSeen { .. } => {}
+            Told::DatagramTaken { .. } => {}
         }
         Ok(())
     }

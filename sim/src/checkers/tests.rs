@@ -81,6 +81,21 @@ fn an_id_that_is_given_again_is_seen() {
 }
 
 #[test]
+fn a_datagram_that_is_taken_again_is_seen() {
+    let mut checker = DatagramsTakenOnce::default();
+    let taken = |by, boot, number| {
+        let (by, from) = (NodeId(by), NodeId(2));
+        Told::DatagramTaken { by, from, session: [boot; 16], number }
+    };
+    assert_eq!(heard(&mut checker, taken(1, 1, 7)), "");
+    assert_eq!(heard(&mut checker, taken(1, 1, 6)), "", "it was overtaken");
+    assert_eq!(heard(&mut checker, taken(3, 1, 7)), "", "by another, who cannot know");
+    assert_eq!(heard(&mut checker, taken(1, 2, 7)), "", "of another session");
+    assert_eq!(heard(&mut checker, taken(1, 1, 200)), "");
+    assert_eq!(heard(&mut checker, taken(1, 1, 7)), "n1 takes datagram 7 of n2 again");
+}
+
+#[test]
 fn a_token_that_goes_back_or_is_shared_is_seen() {
     let mut checker = TokensGrow::default();
     assert_eq!(wrong(&mut checker, &[seen(1, 4, true)]), "");

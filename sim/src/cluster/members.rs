@@ -71,6 +71,28 @@ impl Cluster {
         self.fail("no leader says who the members are, or a change of them has no end")
     }
 
+    fn are_all_keys_known(&self) -> bool {
+        self.up().into_iter().all(|at| {
+            let roster = self.nodes[at].handle().map(|handle| handle.roster());
+            roster.is_some_and(|roster| {
+                let mut members = roster.members().peekable();
+                members.peek().is_some() && members.all(|member| member.public_key.is_some())
+            })
+        })
+    }
+
+    /// Runs until every node that runs has applied a roster with the keys of all members: from then
+    /// on their clocks do not matter to each other.
+    pub fn until_all_keys_are_known(&mut self) {
+        let end_ms = self.world.now_ms() + DEFAULT_BOUND_MS;
+        while !self.are_all_keys_known() {
+            if self.world.now_ms() > end_ms {
+                self.fail("not every member has told its key");
+            }
+            self.run_for_ms(50);
+        }
+    }
+
     /// A node that waits for it becomes a learner; returns its id once it has caught up.
     pub fn add_member(&mut self, name: &str) -> NodeId {
         let added = self.change_members(self.addition(name));

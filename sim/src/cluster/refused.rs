@@ -1,4 +1,4 @@
-//! Starts that must be refused: a node with settings that cannot be meant.
+//! Nodes that are started with settings that cannot be meant.
 
 use quorate_core::config::Settings;
 
@@ -8,6 +8,19 @@ use super::Cluster;
 const REFUSED_WITHIN_MS: u64 = 100;
 
 impl Cluster {
+    /// Starts a node that does not run, with what `spoil` makes of its settings, now and at each
+    /// later start; [`Cluster::mend_settings`] ends that.
+    pub fn restart_with(&mut self, name: &str, spoil: fn(&mut Settings)) {
+        let at = self.place(name);
+        self.nodes[at].set_spoils(Some(spoil));
+        self.restart(&[name]);
+    }
+
+    /// From its next start on the node has its own settings again.
+    pub fn mend_settings(&mut self, name: &str) {
+        self.nodes[self.place(name)].set_spoils(None);
+    }
+
     /// Starts a node that does not run, with what `spoil` makes of its settings. It must end by
     /// itself and say this code, and must not have touched its disk nor the network.
     pub fn is_refused_a_start(&mut self, name: &str, code: &str, spoil: fn(&mut Settings)) {

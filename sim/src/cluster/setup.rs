@@ -12,6 +12,7 @@ use quorate_core::StateMachine;
 use quorate_core::config::{ApiSettings, ClusterSettings, MemberSettings, NodeSettings, Settings};
 use quorate_core::observe;
 use quorate_core::ports::Env;
+use quorate_core::security::ClusterSecret;
 
 use super::diagram::Diagram;
 use super::node::{Made, Node};
@@ -32,6 +33,7 @@ pub struct Setup {
     links: Option<LinkSettings>,
     has_api: bool,
     is_stopped: bool,
+    is_protected: Option<bool>,
     software: Option<software::Boot>,
     disk: Vec<(PathBuf, Vec<u8>)>,
 }
@@ -47,6 +49,7 @@ impl Setup {
             links: None,
             has_api: true,
             is_stopped: false,
+            is_protected: None,
             software: None,
             disk: Vec::new(),
         }
@@ -87,6 +90,14 @@ impl Setup {
         self
     }
 
+    /// Whether the nodes share a secret and protect what they send with it. Without this the seed
+    /// decides: most runs do.
+    #[must_use]
+    pub fn protected(mut self, is_protected: bool) -> Setup {
+        self.is_protected = Some(is_protected);
+        self
+    }
+
     /// These links and no weather at all.
     #[must_use]
     pub fn links(mut self, links: LinkSettings) -> Setup {
@@ -110,7 +121,7 @@ impl Setup {
         world.exempt_panics(quorate_core::replication::is_panic_guarded);
         let history = History::default();
         let nodes: Vec<Node> = match &self.software {
-            None => self.declare_nodes(&world, &history),
+            None => self.declare_nodes(&world, &history, &choices),
             Some(boot) => {
                 let declare = |number| {
                     let place = (format!("n{number}"), address(number));
@@ -168,7 +179,9 @@ impl Setup {
         checkers::all(shared.snapshot_entries_count)
     }
 
-    fn declare_nodes(&self, world: &World, history: &History) -> Vec<Node> {
+    fn declare_nodes(&self, world: &World, history: &History, choices: &Choices) -> Vec<Node> {
+        let is_protected = choices.chosen("weather.is_protected", 0).chance(0.75);
+        let secret = self.is_protected.unwrap_or(is_protected).then(secret);
         let members: Vec<MemberSettings> = (1..=self.nodes_count).map(member).collect();
         let mut shared = ClusterSettings::of(members.clone());
         shared.is_network_private = true;
@@ -177,11 +190,17 @@ impl Setup {
             let node = NodeSettings { name: member.name.clone(), data_dir: "/data".into() };
             let mut settings = Settings::new(node, shared.clone());
             settings.api = ApiSettings { enabled: self.has_api, ..settings.api };
+            settings.security.secret.clone_from(&secret);
             let (machines, history) = (self.machines.clone(), history.clone());
             Node::declare(world, at, Made { settings, machines, history })
         };
         members.iter().enumerate().map(declare).collect()
     }
+}
+
+/// What the nodes of every simulated cluster have in common.
+pub(super) fn secret() -> ClusterSecret {
+    ClusterSecret::from_text("nobody in this world can guess it").expect("it is long enough")
 }
 
 pub(super) fn member(number: u8) -> MemberSettings {

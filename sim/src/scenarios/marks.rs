@@ -6,7 +6,7 @@
 //! Read next: `core/src/observe/marks.rs` for what each of them means.
 
 /// By scenario.
-const REQUIRED: [(&str, &[&str]); 19] = [
+const REQUIRED: [(&str, &[&str]); 20] = [
     ("leader_crash", &["heartbeat.peer_silent", "vote.granted_after_restart", "write.forwarded"]),
     ("half_partition", &["leader.lease_ran_out", "read.index_from_leader"]),
     ("growth", &["heartbeat.pause_noticed", "leader.fenced_by_pause"]),
@@ -15,6 +15,16 @@ const REQUIRED: [(&str, &[&str]); 19] = [
     ("storm", &["snapshot.restored_at_start", "snapshot.taken"]),
     ("hunt_failed_sync", &["leader.old_lease_waited_out", "read.waited_for_apply"]),
     ("hunt_handover", &["handover.not_taken", "vote.refused_log_behind"]),
+    (
+        "hunt_intruders",
+        &[
+            "link.frame_refused",
+            "security.certificate_renewed",
+            "security.clock_ignored",
+            "security.greeted",
+            "security.unknown_key_certified",
+        ],
+    ),
     ("hunt_joint", &["membership.joint_change_finished"]),
     ("hunt_lease", &["leader.old_lease_waited_out", "log.truncated"]),
     ("hunt_left_behind", &["log.compacted", "log.read_from_disk", "snapshot.installed"]),

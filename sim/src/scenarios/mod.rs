@@ -16,6 +16,7 @@ mod hunt_dead_addresses;
 mod hunt_failed_sync;
 mod hunt_founding;
 mod hunt_handover;
+mod hunt_intruders;
 mod hunt_joint;
 mod hunt_lease;
 mod hunt_left_behind;
@@ -70,7 +71,7 @@ pub struct Kept {
 const WRITTEN_BY_MS: u64 = 20_000;
 
 /// Every scenario.
-pub const ALL: [Scenario; 34] = [
+pub const ALL: [Scenario; 35] = [
     Scenario { name: "leader_crash", tell: leader_crash::the_leader_crashes_and_comes_back },
     Scenario { name: "half_partition", tell: half_partition::half_of_the_cluster_is_cut_off },
     Scenario { name: "half_outage", tell: half_outage::half_of_the_cluster_goes_down },
@@ -135,6 +136,10 @@ pub const ALL: [Scenario; 34] = [
         tell: hunt_transactions::a_transaction_happens_as_a_whole_or_not_at_all,
     },
     Scenario { name: "hunt_handover", tell: hunt_handover::a_hand_over_is_cut_in_the_middle },
+    Scenario {
+        name: "hunt_intruders",
+        tell: hunt_intruders::who_has_not_the_secret_and_what_was_recorded_changes_nothing,
+    },
     Scenario { name: "hunt_joint", tell: hunt_joint::the_leader_dies_in_a_joint_change },
     Scenario { name: "hunt_left_behind", tell: hunt_left_behind::a_node_comes_back_far_behind },
     Scenario {

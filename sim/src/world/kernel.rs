@@ -22,6 +22,7 @@ use super::disk::{DiskState, Strike};
 use super::link::{Due, FlowKey, Links, Retried, is_bare_ack};
 use super::machine::{Boot, Machine, Process, RootWake, Sends};
 use super::net::reset;
+use super::tape::Tape;
 use super::trace::{Kind, Line};
 use super::watchdog::Watch;
 use crate::choices::{Choices, Dice, number, pair};
@@ -43,6 +44,7 @@ pub(super) struct Kernel {
     pub(super) choices: Choices,
     pub(super) machines: Vec<Machine>,
     pub(super) links: Links,
+    pub(super) tape: Tape,
     pub(super) root: Arc<RootWake>,
     pub(super) watch: Arc<Watch>,
     sockets: Sockets,
@@ -64,6 +66,7 @@ impl Kernel {
         Kernel {
             machines: Vec::new(),
             links: Links::new(choices.clone()),
+            tape: Tape::default(),
             root: Arc::default(),
             watch,
             sockets: Sockets::Declaring(Box::new(Net::with_config(config))),
@@ -281,6 +284,7 @@ impl Kernel {
         }
         for packet in packets.drain(..) {
             if self.leaves(&packet) {
+                self.tape.pass(&packet);
                 self.links.send(now_us, packet);
             }
         }

@@ -29,6 +29,7 @@ mod notes;
 mod recording;
 pub mod stock;
 mod stop;
+mod tape;
 mod trace;
 mod watchdog;
 

@@ -24,14 +24,13 @@ use super::Types;
 use super::ages::FrameAges;
 use super::convert::{from_log_id, from_vote, to_entry, to_log_id, to_vote};
 use super::machine::meta_of;
-use crate::codec::{Identity, decode, encode};
+use crate::codec::{decode, encode};
 use crate::error::WriteError;
 use crate::ids::{LogIndex, NodeId, RequestId};
 use crate::observe::planted;
-use crate::ports::Env;
 use crate::replication::Proposed;
 use crate::replication::store::{LogId, SnapshotMeta, StoredEntry, StoredVote};
-use crate::rpc::{CallError, Client, Lookup};
+use crate::rpc::{CallError, Calling, Client};
 
 /// Bytes of a snapshot in one frame.
 const PIECE_SIZE_BYTES: usize = 1 << 20;
@@ -108,18 +107,14 @@ pub(crate) enum Line {
 /// All connections to other nodes on port 8300. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Lines {
-    env: Env,
-    this: Identity,
-    lookup: Lookup,
-    timeout_ms: u64,
+    calling: Calling,
     clients: Arc<Mutex<BTreeMap<(NodeId, Line), Client>>>,
 }
 
 impl Lines {
-    /// `timeout_ms`: how long a call may take before its connection counts as dead, and how long
-    /// any connection may take to be made.
-    pub(crate) fn new(env: Env, this: Identity, lookup: Lookup, timeout_ms: u64) -> Lines {
-        Lines { env, this, lookup, timeout_ms, clients: Arc::default() }
+    /// A call may take as long as a connection may take to be made; then that counts as dead.
+    pub(crate) fn new(calling: Calling) -> Lines {
+        Lines { calling, clients: Arc::default() }
     }
 
     /// Asks `to`; an answer of another kind than the question counts as none.
@@ -129,7 +124,7 @@ impl Lines {
         line: Line,
         question: &Question,
     ) -> Result<Reply, CallError> {
-        self.ask_within(to, line, question, self.timeout_ms).await
+        self.ask_within(to, line, question, self.calling.connect_ms_max).await
     }
 
     pub(crate) async fn ask_within(
@@ -139,7 +134,7 @@ impl Lines {
         question: &Question,
         timeout_ms: u64,
     ) -> Result<Reply, CallError> {
-        let deadline = self.env.clock.now().plus_ms(timeout_ms);
+        let deadline = self.calling.env.clock.now().plus_ms(timeout_ms);
         let calling = self.client(to, line).call(encode(question).into(), deadline);
         let answer = calling.await?;
         decode("answer", &answer)
@@ -155,8 +150,7 @@ impl Lines {
 
     fn client(&self, to: NodeId, line: Line) -> Client {
         let mut clients = self.clients.lock().expect("no code panics while it holds the lines");
-        let (env, lookup) = (self.env.clone(), self.lookup.clone());
-        let start = || Client::start(env, self.this, to, lookup, self.timeout_ms);
+        let start = || Client::start(self.calling.clone(), to);
         clients.entry((to, line)).or_insert_with(start).clone()
     }
 }
@@ -227,7 +221,7 @@ impl Peer {
         let last = request.last_log_id.as_ref().map(to_log_id);
         let is_transfer = request.leadership_transfer;
         // The candidate's own vote is one of the granting ones.
-        let own_age_ms = self.ages.age_ms(self.lines.env.clock.now());
+        let own_age_ms = self.ages.age_ms(self.lines.calling.env.clock.now());
         let question = Question::Vote { vote, last, is_transfer, is_trial };
         match self.ask(Line::Vote, &question).await? {
             Reply::Vote { vote: theirs, is_granted, last, age_ms } => {
@@ -256,7 +250,7 @@ impl Peer {
             let piece =
                 Question::SnapshotPiece { vote, meta, offset: offset as u64, bytes, is_last };
             // Installing takes as long as the state is large; a wedged stream is noticed later.
-            let timeout_ms = self.lines.timeout_ms * 10;
+            let timeout_ms = self.lines.calling.connect_ms_max * 10;
             let reply = self.lines.ask_within(self.to, Line::Snapshot, &piece, timeout_ms).await;
             match reply.map_err(rpc_error)? {
                 Reply::Snapshot { vote: theirs } if is_last || theirs != vote => {
@@ -281,7 +275,7 @@ impl RaftNetworkV2<Types> for Peer {
             let detail = "this leader is silent".to_owned();
             return Err(rpc_error(CallError::Unreachable { peer: self.to, detail }));
         }
-        self.ages.note_leader_frame(self.lines.env.clock.now());
+        self.ages.note_leader_frame(self.lines.calling.env.clock.now());
         let question = Question::Append {
             vote: to_vote(&request.vote),
             previous: request.prev_log_id.as_ref().map(to_log_id),

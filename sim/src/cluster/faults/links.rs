@@ -89,6 +89,17 @@ impl Cluster {
         self.change_links_of(names, &what, |link| link.corruption = share);
     }
 
+    /// Somebody in the network records the datagrams from here on, for [`Cluster::play_recorded`].
+    pub fn record_datagrams(&mut self) {
+        self.world.record_datagrams();
+    }
+
+    /// What was recorded is sent once more, all at once, as if by those who had sent it; how many
+    /// datagrams there are. Nothing more is recorded.
+    pub fn play_recorded(&mut self) -> usize {
+        self.world.play_recorded()
+    }
+
     /// Packets from the first nodes to the others take so long; the way back is as it was.
     pub fn slow_one_way(&mut self, from: &[&str], to: &[&str], ms_min: u64, ms_max: u64) {
         let ends = (self.machines_of(&self.places(from)), self.machines_of(&self.places(to)));

@@ -27,7 +27,7 @@ use quorate_core::node::{self, LeadershipWatch};
 use quorate_core::observe;
 use quorate_core::ports::Env;
 
-use super::setup::member;
+use super::setup::{member, secret};
 use super::{DEFAULT_BOUND_MS, Objects, address};
 use crate::checkers::{self, Checker, History, Ledger, Recorded, Seen};
 use crate::choices::{Choices, Dice};
@@ -73,7 +73,8 @@ impl SecondCluster {
             let name = format!("n{number}");
             let data_dir = "/data".into();
             let own = NodeSettings { name: name.clone(), data_dir };
-            let settings = Settings::new(own, shared.clone());
+            let mut settings = Settings::new(own, shared.clone());
+            settings.security.secret = Some(secret());
             let (left, history) = (Rc::<RefCell<Left>>::default(), history.clone());
             let leaves = left.clone();
             let at = usize::from(number) - 1;

@@ -26,6 +26,25 @@ impl World {
         self.each_link(other, one, |link| link.drops_datagrams = true);
     }
 
+    /// Somebody begins to record what datagrams pass, between any two machines.
+    pub fn record_datagrams(&self) {
+        context::record_text(None, Kind::World, "somebody records datagrams");
+        self.kernel.borrow_mut().tape.begin();
+    }
+
+    /// The recorded datagrams are sent once more, all at once; how many there are. Links treat them
+    /// like any others. Ends the recording.
+    pub fn play_recorded(&self) -> usize {
+        let mut kernel = self.kernel.borrow_mut();
+        let packets = kernel.tape.recorded();
+        let count = packets.len();
+        let text = format!("somebody sends {count} recorded datagrams again");
+        context::record_text(None, Kind::World, &text);
+        let now_us = context::now_us();
+        packets.into_iter().for_each(|packet| kernel.links.send(now_us, packet));
+        count
+    }
+
     /// From here on the links between the two groups are cut for so long, whole for as long, and so
     /// on, both ways; it begins with a cut.
     pub fn flap(&self, one: &[MachineId], other: &[MachineId], period_ms: u64) {
