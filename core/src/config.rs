@@ -5,6 +5,10 @@
 //!
 //! Read next: [`Settings`], then `node/quorate.toml` for the commented example.
 
+mod security;
+
+pub use security::SecuritySettings;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -12,7 +16,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::NodeId;
 use crate::observe::planted;
-use crate::security::ClusterSecret;
 
 /// Consensus port unless set otherwise.
 pub const CONSENSUS_PORT: u16 = 8300;
@@ -68,7 +71,7 @@ pub enum ConfigError {
         detail: String,
     },
     /// Members that cannot form a cluster.
-    #[error("Q1306 {detail}; nothing was started; correct cluster.members")]
+    #[error("Q1306 {detail}; nothing was started; correct cluster.members or node.address")]
     Members {
         /// What is wrong with them.
         detail: String,
@@ -82,6 +85,7 @@ pub struct Settings {
     /// This node.
     pub node: NodeSettings,
     /// The cluster: the same on every node.
+    #[serde(default = "unlisted")]
     pub cluster: ClusterSettings,
     /// The HTTP API.
     #[serde(default)]
@@ -101,13 +105,41 @@ pub struct Settings {
 }
 
 /// `[node]`: what differs from node to node.
+///
+/// The place is used where `cluster.members` is not there; its ports are those of a member.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NodeSettings {
-    /// Its name, one of `cluster.members`.
+    /// Its name: one of `cluster.members`, or what it is called when it starts or joins a cluster.
+    #[serde(default)]
     pub name: String,
     /// Where it keeps everything. Used by one process at a time.
     pub data_dir: PathBuf,
+    /// Where the other nodes and the clients reach it, if `cluster.members` does not say so.
+    pub address: Option<IpAddr>,
+    /// TCP. Default 8300.
+    #[serde(default = "consensus_port")]
+    pub consensus_port: u16,
+    /// TCP and UDP. Default 8301.
+    #[serde(default = "membership_port")]
+    pub membership_port: u16,
+    /// TCP. Default 8500.
+    #[serde(default = "api_port")]
+    pub api_port: u16,
+}
+
+impl NodeSettings {
+    /// A node whose place `cluster.members` says.
+    pub fn listed(name: &str, data_dir: impl Into<PathBuf>) -> NodeSettings {
+        NodeSettings {
+            name: name.to_owned(),
+            data_dir: data_dir.into(),
+            address: None,
+            consensus_port: CONSENSUS_PORT,
+            membership_port: MEMBERSHIP_PORT,
+            api_port: API_PORT,
+        }
+    }
 }
 
 /// One of `cluster.members`.
@@ -164,7 +196,9 @@ pub struct ClusterSettings {
     /// Two clusters of different names never talk to each other. Default `quorate`.
     #[serde(default = "cluster_name")]
     pub name: String,
-    /// The founders, in an order that is the same everywhere: it gives their first ids.
+    /// The founders, in an order that is the same everywhere: it gives their first ids. Empty if
+    /// the cluster is founded, or joined, by an order ([`enlist`](crate::enlist)).
+    #[serde(default)]
     pub members: Vec<MemberSettings>,
     /// How often a leader shows itself. Default 30.
     #[serde(default = "heartbeat_interval_ms")]
@@ -223,32 +257,9 @@ impl Default for ApiSettings {
     }
 }
 
-/// `[security]`: the same on every node.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SecuritySettings {
-    /// A file that only its owner can read, with the same 32 to 4,096 bytes on every node. Default
-    /// none: then frames travel as they are, on loopback only.
-    pub secret_file: Option<PathBuf>,
-    /// Set by a program: what is in that file. No settings file can set it.
-    #[serde(skip)]
-    pub secret: Option<ClusterSecret>,
+fn unlisted() -> ClusterSettings {
+    ClusterSettings::of(Vec::new())
 }
-
-impl SecuritySettings {
-    /// Refuses to go without the protection that was ordered: who reads settings reads the secret.
-    pub(crate) fn check_is_read(&self) -> Result<(), ConfigError> {
-        let unread = self.secret_file.as_ref().filter(|_| self.secret.is_none());
-        match unread {
-            None => Ok(()),
-            Some(file) => {
-                let detail = format!("nobody has read the secret in {}", file.display());
-                Err(ConfigError::Secret { detail })
-            }
-        }
-    }
-}
-
 fn consensus_port() -> u16 {
     CONSENSUS_PORT
 }
@@ -316,7 +327,7 @@ impl ClusterSettings {
     /// The members that found the cluster, in the order that gives them their ids.
     pub fn founders(&self) -> &[MemberSettings] {
         let count = self.founders_count.unwrap_or(self.members.len());
-        &self.members[..count.clamp(1, self.members.len())]
+        &self.members[..count.max(1).min(self.members.len())]
     }
 
     /// `duration_ms` on the slowest clock, rounded up, in milliseconds of the fastest.
@@ -341,16 +352,42 @@ impl Settings {
         Ok(settings)
     }
 
-    /// This node's entry in `cluster.members` and its founding id (position, from 1).
+    /// This node's entry in `cluster.members` and its founding id (position, from 1). Who a node
+    /// is stands in its data directory from its first start on: see `node::identity`.
     pub fn this_member(&self) -> Option<(NodeId, &MemberSettings)> {
         let named = |member: &&MemberSettings| member.name == self.node.name;
         let position = self.cluster.members.iter().position(|member| named(&member))?;
         Some((NodeId(position as u64 + 1), &self.cluster.members[position]))
     }
 
+    /// Whether `cluster.members` is there.
+    pub fn lists_members(&self) -> bool {
+        !self.cluster.members.is_empty()
+    }
+
+    /// Where the settings say that this node is: its entry in `cluster.members`, or its own place.
+    /// `None` if they say neither, which [`Settings::validate`] refuses.
+    pub fn place(&self) -> Option<MemberSettings> {
+        if self.lists_members() {
+            return self.this_member().map(|(_, member)| member.clone());
+        }
+        let NodeSettings { name, address, consensus_port, membership_port, api_port, .. } =
+            self.node.clone();
+        let address = address?;
+        Some(MemberSettings { name, address, consensus_port, membership_port, api_port })
+    }
+
     /// Checks every relation between fields. Nothing is opened.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.validate_tables()?;
+        match self.lists_members() {
+            true => self.validate_listed()?,
+            false => self.validate_unlisted()?,
+        }
+        self.cluster.validate_timing()
+    }
+
+    fn validate_listed(&self) -> Result<(), ConfigError> {
         self.cluster.validate_members()?;
         if self.this_member().is_none() {
             let name = &self.node.name;
@@ -358,8 +395,22 @@ impl Settings {
                 detail: format!("node.name {name:?} is not listed"),
             });
         }
-        self.cluster.validate_ports()?;
-        self.cluster.validate_timing()
+        validate_ports(&self.cluster.members)
+    }
+
+    fn validate_unlisted(&self) -> Result<(), ConfigError> {
+        let refuse = |detail: &str| Err(ConfigError::Members { detail: detail.to_owned() });
+        let Some(place) = self.place() else {
+            return refuse("there is neither cluster.members nor node.address");
+        };
+        if !self.api.enabled {
+            return refuse("without cluster.members a node is told by its API what to do");
+        }
+        if !place.name.is_empty() {
+            self.cluster.validate_name(&place.name)?;
+        }
+        self.cluster.validate_address(&place)?;
+        validate_ports(&[place])
     }
 
     fn validate_tables(&self) -> Result<(), ConfigError> {
@@ -374,42 +425,33 @@ impl Settings {
 
 impl ClusterSettings {
     fn validate_members(&self) -> Result<(), ConfigError> {
-        let refuse = |detail: String| Err(ConfigError::Members { detail });
-        if self.members.is_empty() {
-            return refuse("cluster.members is empty".to_owned());
-        }
         for (at, member) in self.members.iter().enumerate() {
-            if member.name.is_empty() || member.name.len() > 63 {
-                return refuse(format!("name {:?} is not 1 to 63 bytes long", member.name));
-            }
+            self.validate_name(&member.name)?;
             if self.members[..at].iter().any(|other| other.name == member.name) {
-                return refuse(format!("name {:?} is there twice", member.name));
+                let detail = format!("name {:?} is there twice", member.name);
+                return Err(ConfigError::Members { detail });
             }
-            if !self.is_network_private && !member.address.is_loopback() {
-                let detail = format!("{} is no loopback address", member.address);
-                return refuse(format!(
-                    "{detail}, and the API of this build has no TLS for others"
-                ));
-            }
+            self.validate_address(member)?;
         }
         Ok(())
     }
 
-    fn validate_ports(&self) -> Result<(), ConfigError> {
-        let refuse = |detail: String| Err(ConfigError::Ports { detail });
-        let mut taken: Vec<SocketAddr> = Vec::new();
-        for member in &self.members {
-            for address in [member.consensus(), member.membership(), member.api()] {
-                if address.port() == 0 {
-                    return refuse(format!("{} has port 0", member.name));
-                }
-                if taken.contains(&address) {
-                    return refuse(format!("{address} is used twice"));
-                }
-                taken.push(address);
-            }
+    /// Checks the name of a member, wherever it comes from.
+    pub fn validate_name(&self, name: &str) -> Result<(), ConfigError> {
+        if !name.is_empty() && name.len() <= 63 {
+            return Ok(());
         }
-        Ok(())
+        Err(ConfigError::Members { detail: format!("name {name:?} is not 1 to 63 bytes long") })
+    }
+
+    /// Checks whether members may be there, wherever that place comes from.
+    pub fn validate_address(&self, place: &MemberSettings) -> Result<(), ConfigError> {
+        if self.is_network_private || place.address.is_loopback() {
+            return Ok(());
+        }
+        let detail = format!("{} is no loopback address", place.address);
+        let detail = format!("{detail}, and the API of this build has no TLS for others");
+        Err(ConfigError::Members { detail })
     }
 
     fn validate_timing(&self) -> Result<(), ConfigError> {
@@ -448,58 +490,23 @@ impl ClusterSettings {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const GOOD: &str = r#"
-        [node]
-        name = "n2"
-        data_dir = "/var/lib/quorate"
-        [cluster]
-        members = [
-            { name = "n1", address = "127.0.0.11" },
-            { name = "n2", address = "127.0.0.12", api_port = 9500 },
-        ]
-    "#;
-
-    fn refusal(text: &str) -> String {
-        Settings::from_toml(text).expect_err("refused").to_string()
-    }
-
-    #[test]
-    fn good_settings_have_the_defaults_of_the_design() {
-        let settings = Settings::from_toml(GOOD).expect("good");
-        let (id, this) = settings.this_member().expect("listed");
-        assert_eq!(id, NodeId(2));
-        assert_eq!(this.consensus().to_string(), "127.0.0.12:8300");
-        assert_eq!(this.api().to_string(), "127.0.0.12:9500");
-        assert_eq!(settings.cluster.lease_ms, 235);
-        assert_eq!(settings.cluster.with_drift_ms(235), 238);
-    }
-
-    #[test]
-    fn each_bad_setting_is_refused_with_its_code_and_advice() {
-        let with = |more: &str| format!("{GOOD}\n{more}");
-        let table = [
-            (with("lease_ms = 240"), "Q1303 lease_ms 240 with drift is 243 ms"),
-            (with("heartbeat_interval_ms = 60"), "Q1304 election_timeout_ms_min 150"),
-            (with("election_timeout_ms_min = 240"), "Q1304 election_timeout_ms_min 240 is not"),
-            (with("lease_ms = 0"), "Q1304 an interval or lease of 0 ms"),
-            (with("leas_ms = 5"), "Q1301 "),
-            (with("[[files]]\npath = \"/srv\""), "Q1302 [files] is not built in"),
-            (with("[database]"), "Q1302 [database] is not built in"),
-            (GOOD.replace("\"n2\"\n", "\"n9\"\n"), "Q1306 node.name \"n9\" is not listed"),
-            (GOOD.replace("name = \"n1\"", "name = \"n2\""), "Q1306 name \"n2\" is there twice"),
-            (GOOD.replace("9500", "0"), "Q1305 n2 has port 0"),
-            (GOOD.replace("9500", "8300"), "Q1305 127.0.0.12:8300 is used twice"),
-            (GOOD.replace("127.0.0.11", "10.0.0.1"), "Q1306 10.0.0.1 is no loopback address"),
-            ("[node".to_owned(), "Q1301 "),
-        ];
-        for (text, expected) in table {
-            let refusal = refusal(&text);
-            assert!(refusal.starts_with(expected), "{refusal} should start with {expected}");
-            assert!(refusal.contains("nothing was started"), "{refusal}");
+fn validate_ports(members: &[MemberSettings]) -> Result<(), ConfigError> {
+    let refuse = |detail: String| Err(ConfigError::Ports { detail });
+    let mut taken: Vec<SocketAddr> = Vec::new();
+    for member in members {
+        for address in [member.consensus(), member.membership(), member.api()] {
+            if address.port() == 0 {
+                let who = if member.name.is_empty() { "the node" } else { &member.name };
+                return refuse(format!("{who} has port 0"));
+            }
+            if taken.contains(&address) {
+                return refuse(format!("{address} is used twice"));
+            }
+            taken.push(address);
         }
     }
+    Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@
 pub mod api;
 pub mod codec;
 pub mod config;
+pub mod enlist;
 pub mod error;
 mod heartbeat;
 pub mod history;

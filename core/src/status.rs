@@ -91,6 +91,25 @@ impl Status {
     }
 }
 
+impl Status {
+    /// What keeps the cluster from surviving the loss of a node by itself, and what to do about it;
+    /// `None` if there are three voters or more.
+    pub fn missing_for_failover(&self) -> Option<&'static str> {
+        missing_for_failover(self.voters.len(), self.members.len())
+    }
+}
+
+fn missing_for_failover(voters_count: usize, members_count: usize) -> Option<&'static str> {
+    match (voters_count, members_count) {
+        (3.., _) => None,
+        (_, 0 | 1) => {
+            Some("not automatic: two more nodes must join; `quorate cluster token create --uses 2`")
+        }
+        (_, 2) => Some("not automatic: one more node must join; `quorate cluster token create`"),
+        (_, 3..) => Some("not automatic yet: learners vote once they have caught up; wait"),
+    }
+}
+
 /// How many voters a cluster has, how many of them answer, and how many must.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tolerance {
@@ -200,6 +219,22 @@ pub struct Figure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_cluster_lacks_is_said_until_it_has_three_voters() {
+        for (voters, members, says) in [
+            (0, 0, "not automatic: two more nodes"),
+            (1, 1, "not automatic: two more nodes"),
+            (1, 2, "not automatic: one more node"),
+            (2, 2, "not automatic: one more node"),
+            (1, 3, "not automatic yet: learners"),
+            (2, 3, "not automatic yet: learners"),
+        ] {
+            let missing = missing_for_failover(voters, members).expect("something");
+            assert!(missing.starts_with(says), "{voters} {members}: {missing}");
+        }
+        assert_eq!(missing_for_failover(3, 3), None);
+    }
 
     #[test]
     fn what_may_be_lost_is_said_in_a_sentence() {

@@ -49,7 +49,7 @@ async fn start_three(block: &str, dir: &Path) -> Result<Vec<NodeHandle>, Box<dyn
     for member in &members {
         let data_dir = dir.join(&member.name);
         let env = quorate_net::env(member.address, &data_dir)?;
-        let node = NodeSettings { name: member.name.clone(), data_dir };
+        let node = NodeSettings::listed(&member.name, data_dir);
         let settings = Settings::new(node, ClusterSettings::of(members.clone()));
         nodes.push(node::start(env, settings, Box::new(Counter::default())).await?);
     }

@@ -20,8 +20,8 @@ struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage or input, 3 degraded, \
-    4 no leader, 5 not found, 6 conflict, 8 timed out (may still take effect), 10 partly done, \
-    130 interrupted.";
+    4 no leader, 5 not found, 6 conflict, 7 not let in, 8 timed out (may still take effect), \
+    9 refused because data could be lost, 10 partly done, 130 interrupted.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -34,7 +34,7 @@ enum Command {
     /// Read and write keys
     #[command(subcommand)]
     Kv(kv::KvCommand),
-    /// Look at the cluster, and say who is to lead
+    /// Start or join a cluster, look at it, and say who is to lead
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
     /// Print every port that a daemon listens on

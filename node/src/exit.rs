@@ -19,8 +19,12 @@ pub enum Exit {
     NotFound = 5,
     /// Something else was there than expected.
     Conflict = 6,
+    /// What was shown lets nobody in.
+    Unauthorised = 7,
     /// Gave up waiting; it may still take effect.
     TimedOut = 8,
+    /// Refused, because data could be lost.
+    DataAtRisk = 9,
     /// Some of it was done, some was left out.
     Partial = 10,
     /// Ended by Ctrl-C or SIGTERM, after cleaning up; the number that shells use for Ctrl-C.

@@ -20,6 +20,8 @@ use quorate_core::status::Status;
 use quorate_net::{BootClock, OsEntropy, TokioNet};
 
 use crate::cli::NodesArguments;
+use crate::cluster::ClusterError;
+use crate::command::CommandError;
 use crate::exit::Exit;
 use crate::place::Place;
 use crate::profiles::{Profile, ProfileError, Profiles, Store, addresses_of, places};
@@ -106,6 +108,24 @@ impl Nodes {
         let other = Asked { profile: None, ..first.clone() };
         let others = std::iter::repeat_n(other, workers_count.saturating_sub(1));
         Ok([first].into_iter().chain(others).map(Asked::nodes).collect())
+    }
+
+    /// The one node that the arguments or the environment name: an order is for nobody else.
+    pub fn one_of(arguments: &NodesArguments) -> Result<SocketAddr, CommandError> {
+        let mut named = arguments.nodes.clone();
+        if let (true, Ok(nodes)) = (named.is_empty(), std::env::var("QUORATE_NODES")) {
+            named = places(&nodes)?;
+        }
+        let addresses = if named.is_empty() { Vec::new() } else { addresses_of(&named)? };
+        match addresses[..] {
+            [one] => Ok(one),
+            _ => Err(ClusterError::NotOneNode { count: addresses.len() }.into()),
+        }
+    }
+
+    /// Who asks them.
+    pub fn client(&mut self) -> &mut Client {
+        &mut self.client
     }
 
     /// How long a call may take with all its attempts, and how long one attempt.
@@ -239,8 +259,13 @@ pub fn exit_of(error: &ClientError) -> Exit {
     match error {
         ClientError::Refused(problem) => match problem.code.as_str() {
             "Q1001" | "Q1003" | "Q1007" | "Q1011" | "Q1012" | "Q1021" => Exit::NoLeader,
+            "Q1611" | "Q1621" => Exit::NoLeader,
             "Q1022" | "Q1023" | "Q1105" | "Q1609" => Exit::Conflict,
+            "Q1045" | "Q1046" | "Q1622" | "Q1623" => Exit::Conflict,
+            "Q1041" | "Q1042" | "Q1043" | "Q1044" => Exit::Unauthorised,
+            "Q1048" | "Q1306" | "Q1603" => Exit::Usage,
             "Q1106" => Exit::NotFound,
+            "Q1624" => Exit::DataAtRisk,
             code if code.starts_with("Q11") => Exit::Usage,
             _ => Exit::Failed,
         },
@@ -371,6 +396,9 @@ mod tests {
         assert_eq!(refused("Q1106 a; b; c"), Exit::NotFound);
         assert_eq!(refused("Q1102 a; b; c"), Exit::Usage);
         assert_eq!(refused("Q1004 a; b; c"), Exit::Failed);
+        assert_eq!(refused("Q1042 a; b; c"), Exit::Unauthorised);
+        assert_eq!(refused("Q1045 a; b; c"), Exit::Conflict);
+        assert_eq!(refused("Q1624 a; b; c"), Exit::DataAtRisk);
         let last = String::new();
         let unknown = ClientError::OutcomeUnknown { waited_ms: 1, last };
         assert_eq!(exit_of(&unknown), Exit::TimedOut);

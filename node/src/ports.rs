@@ -57,9 +57,9 @@ pub fn run(arguments: &PortsArguments) -> Exit {
 fn ports(settings: Option<&Settings>) -> Vec<Port> {
     let (consensus, membership, api) = match settings {
         Some(settings) => {
-            let (_, member) = settings.this_member().expect("settings were validated");
-            let api = settings.api.enabled.then_some(member.api_port);
-            (member.consensus_port, member.membership_port, api)
+            let place = settings.place().expect("settings were validated");
+            let api = settings.api.enabled.then_some(place.api_port);
+            (place.consensus_port, place.membership_port, api)
         }
         None => (CONSENSUS_PORT, MEMBERSHIP_PORT, Some(API_PORT)),
     };

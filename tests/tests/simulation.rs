@@ -67,6 +67,11 @@ fn two_members_join_and_one_leaves() {
 }
 
 #[test]
+fn two_nodes_join_by_tokens_while_machines_fail() {
+    tell("join_by_token");
+}
+
+#[test]
 fn the_first_node_freezes_while_the_cluster_grows() {
     tell("growth");
     for moment_ms in 0..=12 {

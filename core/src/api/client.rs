@@ -245,15 +245,32 @@ impl Client {
         path: String,
         body: Bytes,
     ) -> Result<Answered<T>, ClientError> {
-        // Not from a forked stream: two clients may fork the same one, and then the second one's
-        // write would count as a repeat of the first one's.
-        let mut random = [0; 16];
-        self.entropy.fill("request id", &mut random);
-        let id = RequestId(u128::from_be_bytes(random).max(1)); // 0 would be none
+        let id = self.request_id();
         self.ask(Call { method, path, body, repeat: Repeat::Write(id) }).await
     }
 
-    async fn ask<T: DeserializeOwned>(&mut self, call: Call) -> Result<Answered<T>, ClientError> {
+    /// The id of a write that was never sent.
+    pub(super) fn request_id(&self) -> RequestId {
+        // Not from a forked stream: two clients may fork the same one, and then the second one's
+        // write would count as a repeat of the first one's.
+        let mut random = [0; 16];
+        self.fill("request id", &mut random);
+        RequestId(u128::from_be_bytes(random).max(1)) // 0 would be none
+    }
+
+    pub(super) fn fill(&self, purpose: &'static str, bytes: &mut [u8]) {
+        self.entropy.fill(purpose, bytes);
+    }
+
+    /// Asks for what has no body that anybody needs.
+    pub(super) async fn answered(&mut self, call: Call) -> Result<(), ClientError> {
+        self.calls.perform(call).await.map(drop).map_err(|(error, _)| error)
+    }
+
+    pub(super) async fn ask<T: DeserializeOwned>(
+        &mut self,
+        call: Call,
+    ) -> Result<Answered<T>, ClientError> {
         let may_have_written = call.repeat.may_write();
         let reply = self.calls.perform(call).await.map_err(|(error, _)| error)?;
         match serde_json::from_slice(&reply.body) {

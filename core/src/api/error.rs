@@ -1,6 +1,7 @@
 //! How every refusal looks over HTTP: a status, and JSON that keeps its code and its advice.
 
 use std::fmt;
+use std::net::SocketAddr;
 
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderValue};
@@ -9,9 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{BODY_SIZE_BYTES_MAX, INDEX_HEADER, LEADER_HEADER, request};
 use crate::codec::CodecError;
+use crate::config::ConfigError;
 use crate::error::{ReadError, SwitchoverError, WriteError};
 use crate::ids::{LogIndex, NodeId};
 use crate::key_value::KeyValueError;
+use crate::membership::NoJoinToken;
+use crate::node::AdmissionError;
 
 /// Why a request was not answered as asked.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +84,58 @@ pub enum ApiError {
         /// The id of the node's own.
         this: String,
     },
+    /// Retry helps once it was ordered to start or join one.
+    #[error(
+        "Q1621 the node at {this} has no cluster; nothing was changed; let it start or join one"
+    )]
+    NoCluster {
+        /// Where its API is.
+        this: SocketAddr,
+    },
+    /// Retry does not help.
+    #[error(
+        "Q1622 {this} belongs to cluster {cluster}; nothing was changed; \
+         give the order to a node that has none"
+    )]
+    HasCluster {
+        /// The node, by its id or by where its API is.
+        this: String,
+        /// The id of its cluster.
+        cluster: String,
+    },
+    /// Retry is safe.
+    #[error("Q1623 the node carries out another order; nothing was changed; wait for its end")]
+    OrderUnderWay,
+    /// Retry does not help.
+    #[error(
+        "Q1624 its data directory holds {found}; nothing was changed; \
+         give it an empty one, and keep what is there"
+    )]
+    HoldsData {
+        /// The files that only members of a cluster have.
+        found: String,
+    },
+    /// The same order is safe, and any other.
+    #[error("Q1625 {detail}; the order may have been carried out; give the same order again")]
+    OrderLost {
+        /// What happened to it.
+        detail: String,
+    },
+    /// What the cluster said that the node was to join, or that nobody there answered.
+    #[error("{text}")]
+    ClusterRefuses {
+        /// With a code of its own.
+        text: String,
+    },
+    /// A name or an address that no member may have.
+    #[error(transparent)]
+    Place(#[from] ConfigError),
+    /// What is shown is no join token.
+    #[error(transparent)]
+    Token(#[from] NoJoinToken),
+    /// Nobody was invited or let in.
+    #[error(transparent)]
+    Admission(#[from] AdmissionError),
     /// A write was not acknowledged.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -149,7 +205,17 @@ impl ApiError {
             ApiError::Malformed { .. } | ApiError::NoSuchMember { .. } => StatusCode::BAD_REQUEST,
             ApiError::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             ApiError::BodyTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
-            ApiError::OtherCluster { .. } => StatusCode::MISDIRECTED_REQUEST,
+            ApiError::OtherCluster { .. } | ApiError::NoCluster { .. } => {
+                StatusCode::MISDIRECTED_REQUEST
+            }
+            ApiError::HasCluster { .. }
+            | ApiError::OrderUnderWay
+            | ApiError::HoldsData { .. }
+            | ApiError::ClusterRefuses { .. } => StatusCode::CONFLICT,
+            ApiError::OrderLost { .. } => StatusCode::GATEWAY_TIMEOUT,
+            ApiError::Place(_) | ApiError::Token(_) => StatusCode::BAD_REQUEST,
+            ApiError::Admission(AdmissionError::Write(error)) => write_status(error),
+            ApiError::Admission(AdmissionError::Refused { .. }) => StatusCode::CONFLICT,
             ApiError::NoStatus { .. } => StatusCode::SERVICE_UNAVAILABLE,
             ApiError::Reply { .. } => StatusCode::INTERNAL_SERVER_ERROR,
             ApiError::Write(error) => write_status(error),

@@ -120,7 +120,7 @@ pub(super) async fn replica(
 }
 
 /// 200 or 503 for GET, HEAD and OPTIONS; a body only for GET.
-fn boolean<T: Serialize>(
+pub(super) fn boolean<T: Serialize>(
     method: &Method,
     uri: &Uri,
     is_true: bool,

@@ -67,7 +67,7 @@ impl MembersHeader {
             api: member.settings.api(),
         };
         let members = roster.members().map(place).collect();
-        let list = MemberList { cluster_id: node.inner.cluster.to_string(), version, members };
+        let list = MemberList { cluster_id: node.cluster().to_string(), version, members };
         let value = header_value(&list);
         *made = Some((version, value.clone()));
         Some(value)

@@ -16,14 +16,17 @@ mod call;
 mod client;
 mod error;
 mod health;
+mod joining;
 mod key_value;
 mod members;
 mod metrics;
+mod orders;
 mod race;
 mod request;
 mod serve;
 #[cfg(test)]
 mod tests;
+pub(crate) mod waiting;
 
 pub use bodies::{
     CheckBody, FoundBody, KeyBody, ListBody, OperationBody, OperationReplyBody, TransactionBody,
@@ -32,6 +35,10 @@ pub use bodies::{
 pub use client::{Answered, Client, ClientError, ListOf};
 pub use error::{ApiError, Problem};
 pub use members::{MemberList, MemberPlace};
+pub use orders::{
+    AdmittedBody, InviteBody, InvitedBody, JoinBody, MemberBody, OrderedBody, StartBody, TokenBody,
+    TokensBody,
+};
 pub(crate) use serve::serve;
 
 use std::sync::Arc;
@@ -100,6 +107,7 @@ pub fn router(node: NodeHandle) -> Router {
         .route("/api/v1/kv/{*key}", key)
         .route("/api/v1/txn", post(key_value::transact))
         .route("/api/v1/leader/switchover", post(health::switchover))
+        .merge(joining::routes())
         .method_not_allowed_fallback(wrong_method)
         .fallback(unknown_path)
         .layer(from_fn_with_state(api.clone(), check_cluster))

@@ -22,6 +22,8 @@ pub enum SnapshotKind {
     Cluster,
     /// Which requests were applied, with their replies.
     Requests,
+    /// Join tokens, and who has joined by one. Only there if there are any.
+    Admissions,
 }
 
 impl SnapshotKind {
@@ -30,6 +32,7 @@ impl SnapshotKind {
             SnapshotKind::Application => 1,
             SnapshotKind::Cluster => 2,
             SnapshotKind::Requests => 3,
+            SnapshotKind::Admissions => 4,
         }
     }
 
@@ -38,6 +41,7 @@ impl SnapshotKind {
             1 => Ok(SnapshotKind::Application),
             2 => Ok(SnapshotKind::Cluster),
             3 => Ok(SnapshotKind::Requests),
+            4 => Ok(SnapshotKind::Admissions),
             other => Err(malformed(format!("unknown section {other}"))),
         }
     }

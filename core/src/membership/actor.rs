@@ -11,7 +11,7 @@ use super::gossip::{Gossip, GossipTuning};
 use super::orders::Outside;
 use super::state::{Effect, Input, Membership, Order};
 use super::{AddressLearnt, ChangeMembers, ViewChanged, ViewTable};
-use crate::config::ClusterSettings;
+use crate::config::{ClusterSettings, MemberSettings};
 use crate::error::MembershipError;
 use crate::heartbeat::SetPeers;
 use crate::ids::NodeId;
@@ -48,6 +48,7 @@ impl MembershipActor {
         env: &Env,
         link: Link,
         settings: &ClusterSettings,
+        founders: Vec<MemberSettings>,
         start: u64,
         outside: Outside,
     ) -> MembershipActor {
@@ -59,7 +60,7 @@ impl MembershipActor {
             env: env.clone(),
             link,
             outside,
-            state: Membership::new(node, settings.founders().to_vec(), settings.follow_moves),
+            state: Membership::new(node, founders, settings.follow_moves),
             gossip,
             waiting: BTreeMap::new(),
             requests_count: 0,

@@ -46,6 +46,7 @@ impl Alone {
         };
         let link = Link::open(env, identity, settings.members[at].membership(), Protection::none())
             .await?;
+        let founders = settings.founders().to_vec();
         let nobody = Nobody { node }.start();
         let outside = Outside {
             heartbeat: nobody.clone().recipient(),
@@ -58,7 +59,7 @@ impl Alone {
             view: vec![nobody.clone().recipient()],
             addresses: vec![nobody.clone().recipient()],
         };
-        let actor = MembershipActor::new(node, env, link.clone(), settings, 1, outside);
+        let actor = MembershipActor::new(node, env, link.clone(), settings, founders, 1, outside);
         let membership = actor.start();
         link.deliver_to(nobody.recipient(), membership.clone().recipient());
         Ok(Alone { membership, _link: link })

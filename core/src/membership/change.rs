@@ -5,8 +5,9 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use super::promotion::{Candidate, promoted};
 use super::view::View;
-use super::{ChangeMembers, Liveness, Role, Roster, RosterChange, RosterOutcome};
+use super::{ChangeMembers, Liveness, Member, Role, Roster, RosterChange, RosterOutcome};
 use crate::error::MembershipError;
 use crate::ids::NodeId;
 use crate::observe::{mark, planted};
@@ -155,6 +156,8 @@ pub(super) fn repair(at: &Situation<'_>) -> Option<Change> {
     for member in at.roster.members() {
         let id = member.id;
         let order = match (member.role, voters.contains(&id), learners.contains(&id)) {
+            // A joiner that died half way must not hold up whoever comes after it.
+            (Role::Learner, false, false) if !is_expected(at, id) => continue,
             (Role::Learner, false, false) => Order::AddLearner(id),
             (Role::Learner, true, _) => {
                 Order::ProposeRoster(RosterChange::Promote { ids: vec![id] })
@@ -171,6 +174,35 @@ pub(super) fn repair(at: &Situation<'_>) -> Option<Change> {
     }
     let stray = learners.iter().find(|id| at.roster.get(**id).is_none())?;
     Some(Change::new(None, vec![*stray], [Order::DropLearner(*stray)]))
+}
+
+/// Whether a learner that consensus does not know is to be added now: one that has joined by a
+/// token is, once it is seen alive.
+fn is_expected(at: &Situation<'_>, id: NodeId) -> bool {
+    at.roster.admissions().joined(id).is_none() || at.view.liveness(id) == Liveness::Alive
+}
+
+/// The promotion of learners that have joined by a token, as soon as they may. Called where
+/// [`repair`] has nothing to do. Their log has caught up before they vote: the first orders of a
+/// promotion wait for that.
+pub(super) fn promotion(at: &Situation<'_>) -> Option<Change> {
+    let candidates: Vec<Candidate> =
+        at.roster.members().filter_map(|it| candidate(at, it)).collect();
+    let ids = promoted(at.consensus.voters.len(), &candidates);
+    if ids.is_empty() {
+        return None;
+    }
+    let change = plan_promotion(ids, at).ok()?;
+    mark("membership.learners_promoted");
+    Some(change)
+}
+
+fn candidate(at: &Situation<'_>, member: &Member) -> Option<Candidate> {
+    let id = member.id;
+    let joined = at.roster.admissions().joined(id)?;
+    let is_learner = member.role == Role::Learner && at.consensus.learners.contains(&id);
+    let is_alive = at.view.liveness(id) == Liveness::Alive;
+    is_learner.then_some(Candidate { id, wants_vote: joined.wants_vote, is_alive })
 }
 
 fn sorted(mut ids: Vec<NodeId>) -> Vec<NodeId> {

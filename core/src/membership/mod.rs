@@ -8,9 +8,12 @@
 //! - A member that is pinged is called down only if gossip and pings both say so.
 //! - One change of the members is under way at a time.
 //!
-//! Read next: `state.rs`, then `roster.rs`, `view.rs`, `change.rs` and `gossip.rs`.
+//! Read next: `state.rs`, then `roster.rs`, `admissions.rs`, `view.rs`, `change.rs`, `gossip.rs`.
 
 mod actor;
+#[cfg(test)]
+mod admission_tests;
+mod admissions;
 #[cfg(feature = "observed")]
 pub mod alone;
 mod change;
@@ -18,9 +21,11 @@ pub(crate) mod gossip;
 mod gossip_shell;
 #[cfg(test)]
 mod gossip_tests;
+pub(crate) mod join_token;
 mod last_inputs;
 mod mailbox;
 mod orders;
+mod promotion;
 pub mod roster;
 #[cfg(test)]
 mod roster_tests;
@@ -32,6 +37,8 @@ mod view;
 mod world_tests;
 
 pub(crate) use actor::MembershipActor;
+pub use admissions::{Admissions, Join, JoinRefusal, Joined, Token};
+pub use join_token::{JoinToken, NoJoinToken};
 pub(crate) use orders::{Orders, Outside};
 pub use roster::{Member, PublicKey, Role, Roster, RosterChange, RosterOutcome};
 

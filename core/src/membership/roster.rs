@@ -14,9 +14,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::admissions::{Admissions, Join, JoinRefusal, Token};
+use super::join_token::SecretHash;
 use crate::config::MemberSettings;
 use crate::ids::{LogIndex, NodeId};
-use crate::observe::{Told, planted, tell};
+use crate::observe::{Told, mark, planted, tell};
 
 /// Public half of a node's ed25519 key pair.
 pub type PublicKey = [u8; 32];
@@ -60,6 +62,9 @@ pub struct Roster {
     members: BTreeMap<NodeId, Member>,
     next_id: NodeId,
     changed_at: LogIndex,
+    /// Has a section of its own in snapshots: older ones have none.
+    #[serde(skip)]
+    admissions: Admissions,
 }
 
 /// One change, as it stands in the log (`EntryKind::Membership`, through `codec::encode`).
@@ -105,9 +110,28 @@ pub enum RosterChange {
         /// Where it is; the name in it must be its own.
         settings: MemberSettings,
     },
+    /// Somebody is invited: who shows the secret may join. The entry gives the token its id.
+    AddToken {
+        /// Of the secret.
+        secret_hash: SecretHash,
+        /// So many may join by it.
+        uses_count: u32,
+        /// Wall time, in milliseconds since 1970.
+        expires_at_ms: u64,
+        /// Wall time of the node that was asked.
+        now_ms: u64,
+    },
+    /// An invitation is taken back. Who has joined by it stays.
+    RevokeToken {
+        /// Which.
+        id: LogIndex,
+    },
+    /// A node joins by a token, as a learner; the entry gives it its id.
+    Join(Join),
 }
 
-/// What a change did: the ids it is about, ascending. For `Found` and `AddLearner` these are new.
+/// What a change did: the ids it is about, ascending. For `Found`, `AddLearner` and
+/// `Join` these are new; a token has none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RosterOutcome {
     /// The members added, promoted, removed or changed.
@@ -116,7 +140,8 @@ pub struct RosterOutcome {
 
 impl Default for Roster {
     fn default() -> Roster {
-        Roster { members: BTreeMap::new(), next_id: NodeId(1), changed_at: LogIndex(0) }
+        let (members, admissions) = Default::default();
+        Roster { members, next_id: NodeId(1), changed_at: LogIndex(0), admissions }
     }
 }
 
@@ -151,6 +176,16 @@ impl Roster {
         self.changed_at
     }
 
+    /// Who may join, and who has.
+    pub fn admissions(&self) -> &Admissions {
+        &self.admissions
+    }
+
+    /// Takes what a snapshot says of them.
+    pub(crate) fn set_admissions(&mut self, admissions: Admissions) {
+        self.admissions = admissions;
+    }
+
     /// The only function that changes the roster. `index` is that of the entry.
     ///
     /// On `Err` nothing has changed; the text completes "…; nothing was changed".
@@ -168,6 +203,13 @@ impl Roster {
             RosterChange::Remove { ids } => self.remove(&ids),
             RosterChange::SetKey { id, public_key } => self.set_key(id, public_key),
             RosterChange::SetAddress { id, settings } => self.set_address(id, settings),
+            RosterChange::AddToken { secret_hash, uses_count, expires_at_ms, now_ms } => {
+                let token =
+                    Token { secret_hash, uses_left: uses_count, expires_at_ms, is_revoked: false };
+                self.admissions.add_token(index, token, now_ms).map(|()| outcome(&[]))
+            }
+            RosterChange::RevokeToken { id } => self.admissions.revoke(id).map(|()| outcome(&[])),
+            RosterChange::Join(join) => self.join(join).map_err(|refusal| refusal.to_string()),
         }?;
         self.changed_at = index;
         self.assert_invariants();
@@ -211,6 +253,31 @@ impl Roster {
         self.check_new(&settings, public_key)?;
         let id = self.insert(settings, public_key, Role::Learner, becomes, zone);
         Ok(RosterOutcome { ids: vec![id] })
+    }
+
+    /// The node that has this name and key is answered again as long as it has not voted: its first
+    /// answer may be lost, and with it nothing that the cluster relies on.
+    fn join(&mut self, join: Join) -> Result<RosterOutcome, JoinRefusal> {
+        self.admissions.known(&join)?;
+        if let Some(holder) = self.named(&join.settings.name) {
+            let (id, name) = (holder.id, join.settings.name.clone());
+            let is_same = holder.public_key == Some(join.public_key);
+            if !is_same || planted("join_not_repeatable") {
+                return Err(JoinRefusal::NameTaken { name, holder: id });
+            }
+            if holder.role != Role::Learner {
+                return Err(JoinRefusal::VotesAlready { id });
+            }
+            mark("membership.join_repeated");
+            self.members.get_mut(&id).expect("it was found by its name").settings = join.settings;
+            return Ok(outcome(&[id]));
+        }
+        self.admissions.judge(&join)?;
+        let Join { settings, public_key, becomes, zone, .. } = join.clone();
+        let added = self.add(settings, Some(public_key), becomes, zone);
+        let added = added.map_err(|detail| JoinRefusal::Roster { detail })?;
+        added.ids.iter().for_each(|id| self.admissions.admit(*id, &join));
+        Ok(added)
     }
 
     fn check_new(
@@ -284,6 +351,7 @@ impl Roster {
             return Err("no full node would be left".to_owned());
         }
         self.members.retain(|id, _| !ids.contains(id));
+        self.admissions.forget(ids);
         Ok(outcome(ids))
     }
 

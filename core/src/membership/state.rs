@@ -12,7 +12,7 @@
 use std::net::SocketAddr;
 
 pub use super::change::Order;
-use super::change::{Change, Situation, plan, repair};
+use super::change::{Change, Situation, plan, promotion, repair};
 use super::view::View;
 use super::{ChangeMembers, Liveness, Roster, RosterChange, RosterOutcome, ViewTable};
 use crate::config::MemberSettings;
@@ -173,8 +173,12 @@ impl Membership {
             Input::TimerFired => self.timer_at = None,
             Input::Heard { member, liveness, address } => {
                 self.view.hear(now, member, liveness, address, out);
+                self.note_seen();
             }
-            Input::HealthChanged { peer, health } => self.view.set_health(peer, health, out),
+            Input::HealthChanged { peer, health } => {
+                self.view.set_health(peer, health, out);
+                self.note_seen();
+            }
             Input::PathChanged { peer, path } => self.view.set_path(peer, path),
             Input::RosterApplied { roster } => {
                 self.roster = roster;
@@ -219,6 +223,15 @@ impl Membership {
         let wait_ms = if self.roster.is_empty() { 0 } else { STILL_MS };
         self.repair_at = now.plus_ms(wait_ms);
         self.is_repaired = false;
+    }
+
+    /// Who is seen alive may be added or promoted, if it waited for nothing else.
+    fn note_seen(&mut self) {
+        let Some(consensus) = &self.consensus else { return };
+        let at = self.situation(consensus);
+        if self.is_repaired && repair(&at).or_else(|| promotion(&at)).is_some() {
+            self.is_repaired = false;
+        }
     }
 
     fn begin(&mut self, request: u64, change: ChangeMembers, out: &mut Vec<Effect>) {
@@ -291,7 +304,8 @@ impl Membership {
         }
     }
 
-    /// What an elected node does unasked: writes the first roster, or finishes what another began.
+    /// What an elected node does unasked: writes the first roster, finishes what another began,
+    /// or lets learners vote.
     fn found_or_repair(&mut self, now: Now, out: &mut Vec<Effect>) {
         if self.repair_due().is_none_or(|due| now < due) {
             return;
@@ -301,7 +315,8 @@ impl Membership {
             let members = self.founders.clone();
             Some(Change::founding(RosterChange::Found { members }))
         } else {
-            repair(&self.situation(consensus))
+            let at = self.situation(consensus);
+            repair(&at).or_else(|| promotion(&at))
         };
         match change {
             Some(change) => self.start(change, out),

@@ -406,6 +406,47 @@ fn the_next_elected_node_finishes_what_an_interrupted_change_left_undone() {
 }
 
 #[test]
+fn who_has_joined_by_a_token_is_added_when_it_is_seen_and_promoted_with_another() {
+    let mut table = Table::leading();
+    let secret_hash = [5; 32];
+    let (uses_count, expires_at_ms, now_ms) = (3, 1_000, 0);
+    let token = RosterChange::AddToken { secret_hash, uses_count, expires_at_ms, now_ms };
+    table.roster.apply(LogIndex(2), token).unwrap();
+    for id in [4, 5] {
+        let join = Join {
+            settings: settings(id),
+            public_key: [id as u8; 32],
+            becomes: Role::Full,
+            zone: None,
+            wants_vote: false,
+            token: LogIndex(2),
+            secret_hash,
+            now_ms,
+        };
+        table.roster.apply(LogIndex(id), RosterChange::Join(join)).unwrap();
+    }
+    let roster = table.roster.clone();
+    let seen = "ping n2 n3 n4 n5, announce to n4, announce to n5";
+    table.check(Input::RosterApplied { roster }, seen);
+    table.ms = 2_100;
+    table.step(Input::TimerFired); // neither is there
+    table.check(heard(4, Liveness::Alive), "n4 Alive, learner n4");
+    table.done(""); // n4 has caught up
+    table.consensus(RaftRole::Elected, &[1, 2, 3], &[4], "");
+    table.timer(4_200, "announce to n5");
+    table.check(heard(5, Liveness::Alive), "n5 Alive, learner n5");
+    table.done("");
+    table.consensus(RaftRole::Elected, &[1, 2, 3], &[4, 5], "");
+    table.timer(6_300, "learner n4");
+    table.done("learner n5");
+    table.done("voters n1 n2 n3 n4 n5");
+    table.done("promote n4 n5");
+    table.applied(RosterChange::Promote { ids: ids(&[4, 5]) }, "");
+    table.consensus(RaftRole::Elected, &[1, 2, 3, 4, 5], &[], "");
+    table.timer(9_000, "");
+}
+
+#[test]
 fn voters_ping_everyone_and_learners_only_voters() {
     let mut roster = Table::leading().roster;
     for id in [4, 5] {

@@ -119,7 +119,18 @@ impl Node {
                 addresses: vec![others.clone().recipient()],
             };
             heartbeat = Some(started);
-            MembershipActor::new(NodeId(id), &env, link.clone(), &settings, start, outside)
+            {
+                let founders = settings.founders().to_vec();
+                MembershipActor::new(
+                    NodeId(id),
+                    &env,
+                    link.clone(),
+                    &settings,
+                    founders,
+                    start,
+                    outside,
+                )
+            }
         });
         let heartbeat = heartbeat.unwrap();
         link.deliver_to(heartbeat.clone().recipient(), membership.clone().recipient());

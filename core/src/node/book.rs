@@ -35,11 +35,11 @@ struct Known {
 }
 
 impl AddressBook {
-    /// The founding members at their places.
-    pub(crate) fn new(settings: &Settings) -> AddressBook {
+    /// The founders at their places; where settings list members, these at theirs.
+    pub(crate) fn new(settings: &Settings, founders: &[MemberSettings]) -> AddressBook {
         let members = &settings.cluster.members;
         let founders =
-            members.iter().enumerate().map(|(at, member)| (NodeId(at as u64 + 1), member.clone()));
+            founders.iter().enumerate().map(|(at, member)| (NodeId(at as u64 + 1), member.clone()));
         let known = Known { members: founders.collect(), said: BTreeMap::new() };
         AddressBook { settings: Arc::new(members.clone()), known: Arc::new(Mutex::new(known)) }
     }
@@ -100,8 +100,9 @@ mod tests {
 
     fn book(settings: MemberSettings, roster: MemberSettings) -> AddressBook {
         let cluster = ClusterSettings::of(vec![settings]);
-        let node = NodeSettings { name: "n1".to_owned(), data_dir: "/nowhere".into() };
-        let book = AddressBook::new(&Settings::new(node, cluster));
+        let node = NodeSettings::listed("n1", "/nowhere");
+        let settings = Settings::new(node, cluster);
+        let book = AddressBook::new(&settings, settings.cluster.founders());
         let mut committed = Roster::default();
         let change = RosterChange::Found { members: vec![roster] };
         committed.apply(LogIndex(1), change).expect("an empty roster is founded");

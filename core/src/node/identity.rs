@@ -3,83 +3,169 @@
 //! `identity` names cluster, lineage, node and how often the node has booted; `node.key` holds the
 //! secret half of its ed25519 key pair. Both are written in one step, and never taken from
 //! settings again: a name that means another node than before is refused.
+//!
+//! There are two kinds. One was made from `cluster.members`: the position there gives the id. The
+//! other was made by an order to start or join a cluster, and keeps everything that members would
+//! say: name, place, and whether this node founds the cluster alone.
+//!
+//! Read next: [`load`], `stored.rs` for the bytes, `enlist/` for who makes the second kind.
 
 use std::path::Path;
 
 use ed25519_dalek::SigningKey;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
 use super::StartError;
-use crate::codec::{Identity, decode, encode};
-use crate::config::Settings;
-use crate::ids::{ClusterId, Generation, Lineage, NodeId};
-use crate::ports::Env;
+use super::stored::{IDENTITY, KEY, Made, Ordered, Stored, seal, unseal};
+use crate::codec::Identity;
+use crate::config::{MemberSettings, Settings};
+use crate::ids::{ClusterId, Generation, Lineage, NodeId, RequestId};
+use crate::ports::{Disk, Env};
 
-const IDENTITY: &str = "identity";
-const KEY: &str = "node.key";
-
-/// The content of `identity`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Stored {
-    version: u8,
-    cluster: ClusterId,
-    lineage: Lineage,
-    generation: Generation,
-    node: NodeId,
-    name: String,
-    boot_count: u64,
-}
-
-/// A node's identity, and its key pair.
+/// A node's identity, its place, and its key pair.
 pub(crate) struct Own {
     pub(crate) identity: Identity,
     /// From 1; 1 at the first start.
     pub(crate) boot_count: u64,
     pub(crate) key: SigningKey,
+    /// Where it listens, and its name.
+    pub(crate) place: MemberSettings,
+    /// Who founds the cluster, in the order of their ids; nobody, on a node that joined one.
+    pub(crate) founders: Vec<MemberSettings>,
+    /// The order by which it started or joined its cluster; none if settings said so.
+    pub(crate) order: RequestId,
 }
 
-/// Reads the identity, making it at the first start, and counts the boot.
+/// What an order makes of a node that has no cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NewIdentity {
+    pub(crate) identity: Identity,
+    pub(crate) place: MemberSettings,
+    /// Whether it is the only founder.
+    pub(crate) founds: bool,
+    pub(crate) order: RequestId,
+}
+
+/// Reads the identity, making it at the first start from listed members, and counts the boot.
 pub(super) fn load(env: &Env, settings: &Settings) -> Result<Own, StartError> {
-    let (node, member) = settings.this_member().expect("settings were validated");
-    let disk_error = |error: std::io::Error| StartError::Disk { detail: error.to_string() };
-    let path = Path::new(IDENTITY);
-    let mut stored = match env.disk.read(path).map_err(disk_error)? {
-        Some(bytes) => unseal(&bytes, IDENTITY)?,
-        None => Stored {
-            version: 1,
-            cluster: cluster_id(&settings.cluster.name),
-            lineage: Lineage(0),
-            generation: Generation(0),
-            node,
-            name: member.name.clone(),
-            boot_count: 0,
-        },
+    let mut stored = match read(&*env.disk)? {
+        Some(stored) => stored,
+        None => Stored::Listed(from_settings(settings)?),
     };
-    if stored.name != member.name || stored.node != node {
-        let (was, is) = (&stored.name, &member.name);
-        let detail = format!(
-            "this data directory is that of {was:?} ({}), the settings say {is:?} ({node})",
-            stored.node
-        );
-        return Err(StartError::Identity { detail });
-    }
-    if stored.cluster != cluster_id(&settings.cluster.name) {
-        let detail = format!("it belongs to another cluster than {:?}", settings.cluster.name);
-        return Err(StartError::Identity { detail });
-    }
-    let key = load_key(env, stored.boot_count == 0)?;
-    stored.boot_count += 1;
-    env.disk.replace(path, &seal(&stored)).map_err(disk_error)?;
-    let Stored { cluster, lineage, generation, node, boot_count, .. } = stored;
-    Ok(Own { identity: Identity { cluster, lineage, generation, node }, boot_count, key })
+    let (place, founders) = check(&mut stored, settings)?;
+    let key = load_key(env, stored.boot_count() == 0)?;
+    *stored.boot_count_mut() += 1;
+    write(&*env.disk, &stored)?;
+    let (identity, boot_count, order) = (stored.identity(), stored.boot_count(), stored.order());
+    Ok(Own { identity, boot_count, key, place, founders, order })
 }
 
-/// The others know the node by its key: it is made at the first start only.
-fn load_key(env: &Env, is_first_start: bool) -> Result<SigningKey, StartError> {
-    let disk_error = |error: std::io::Error| StartError::Disk { detail: error.to_string() };
+/// Where the node of this data directory listens, as [`load`] will say; `None` if there is no
+/// identity. Nothing is changed.
+pub(crate) fn place(env: &Env, settings: &Settings) -> Result<Option<MemberSettings>, StartError> {
+    let Some(mut stored) = read(&*env.disk)? else { return Ok(None) };
+    check(&mut stored, settings).map(|(place, _)| Some(place))
+}
+
+/// Writes the identity that an order makes. Afterwards the node starts as that, for ever.
+pub(crate) fn make(env: &Env, settings: &Settings, new: &NewIdentity) -> Result<(), StartError> {
+    let NewIdentity { identity, place, founds, order } = new;
+    let Identity { cluster, lineage, generation, node } = *identity;
+    let written = written(settings, &place.name);
+    let stored = Stored::Ordered(Ordered {
+        version: Ordered::VERSION,
+        cluster,
+        lineage,
+        generation,
+        node,
+        boot_count: 0,
+        place: place.clone(),
+        written,
+        founds: *founds,
+        order: *order,
+    });
+    write(&*env.disk, &stored)
+}
+
+/// The identity of a founder, before its first boot.
+fn from_settings(settings: &Settings) -> Result<Made, StartError> {
+    let (node, member) = settings.this_member().ok_or(StartError::NoCluster)?;
+    Ok(Made {
+        version: Made::VERSION,
+        cluster: cluster_id(&settings.cluster.name),
+        lineage: Lineage(0),
+        generation: Generation(0),
+        node,
+        name: member.name.clone(),
+        boot_count: 0,
+    })
+}
+
+/// Whether the settings are those of this node; where it is, and who founds its cluster.
+fn check(
+    stored: &mut Stored,
+    settings: &Settings,
+) -> Result<(MemberSettings, Vec<MemberSettings>), StartError> {
+    let refuse = |detail: String| Err(StartError::Identity { detail });
+    match stored {
+        Stored::Listed(made) => {
+            let Some((node, member)) = settings.this_member() else {
+                let detail = format!("{:?} was founded from cluster.members", made.name);
+                return refuse(format!("{detail}, which the settings do not list any more"));
+            };
+            if made.name != member.name || made.node != node {
+                let (was, is, of) = (&made.name, &member.name, made.node);
+                let detail = format!("this data directory is that of {was:?} ({of})");
+                return refuse(format!("{detail}, the settings say {is:?} ({node})"));
+            }
+            if made.cluster != cluster_id(&settings.cluster.name) {
+                let name = &settings.cluster.name;
+                return refuse(format!("it belongs to another cluster than {name:?}"));
+            }
+            Ok((member.clone(), settings.cluster.founders().to_vec()))
+        }
+        Stored::Ordered(ordered) => {
+            let name = ordered.place.name.clone();
+            if settings.lists_members() && settings.node.name != name {
+                let (of, is) = (ordered.node, &settings.node.name);
+                return refuse(format!(
+                    "this data directory is that of {name:?} ({of}), the settings say {is:?}"
+                ));
+            }
+            // Settings that were changed since then know better where the node is.
+            let now = written(settings, &name);
+            if now != ordered.written {
+                (ordered.place, ordered.written) = (now.clone(), now);
+            }
+            let founders = ordered.founds.then(|| ordered.place.clone());
+            Ok((ordered.place.clone(), founders.into_iter().collect()))
+        }
+    }
+}
+
+/// Where the settings say that the node of this name is.
+fn written(settings: &Settings, name: &str) -> MemberSettings {
+    let place = settings.place().expect("settings were validated");
+    MemberSettings { name: name.to_owned(), ..place }
+}
+
+fn read(disk: &dyn Disk) -> Result<Option<Stored>, StartError> {
+    let Some(bytes) = disk.read(Path::new(IDENTITY)).map_err(refused)? else { return Ok(None) };
+    Stored::from_bytes(&bytes).map(Some)
+}
+
+fn write(disk: &dyn Disk, stored: &Stored) -> Result<(), StartError> {
+    disk.replace(Path::new(IDENTITY), &stored.to_bytes()).map_err(refused)
+}
+
+fn refused(error: std::io::Error) -> StartError {
+    StartError::Disk { detail: error.to_string() }
+}
+
+/// The node's key pair; makes it if there is none, at the first start only: afterwards the others
+/// know the node by it.
+pub(crate) fn load_key(env: &Env, is_first_start: bool) -> Result<SigningKey, StartError> {
     let path = Path::new(KEY);
-    if let Some(bytes) = env.disk.read(path).map_err(disk_error)? {
+    if let Some(bytes) = env.disk.read(path).map_err(refused)? {
         let seed: [u8; 32] = unseal(&bytes, KEY)?;
         return Ok(SigningKey::from_bytes(&seed));
     }
@@ -88,25 +174,8 @@ fn load_key(env: &Env, is_first_start: bool) -> Result<SigningKey, StartError> {
     }
     let mut seed = [0; 32];
     env.entropy.fill("node key", &mut seed);
-    env.disk.replace(path, &seal(&seed)).map_err(disk_error)?;
+    env.disk.replace(path, &seal(&seed)).map_err(refused)?;
     Ok(SigningKey::from_bytes(&seed))
-}
-
-fn seal<T: Serialize>(value: &T) -> Vec<u8> {
-    let bytes = encode(value);
-    let mut sealed = crc32fast::hash(&bytes).to_be_bytes().to_vec();
-    sealed.extend(bytes);
-    sealed
-}
-
-fn unseal<T: DeserializeOwned>(sealed: &[u8], file: &'static str) -> Result<T, StartError> {
-    let damaged = |detail: String| StartError::Damaged { file, detail };
-    let (checksum, bytes) =
-        sealed.split_at_checked(4).ok_or_else(|| damaged("it is too short".to_owned()))?;
-    if checksum != crc32fast::hash(bytes).to_be_bytes() {
-        return Err(damaged("its checksum does not hold".to_owned()));
-    }
-    decode("identity", bytes).map_err(|error| damaged(error.to_string()))
 }
 
 /// The id of a cluster that is founded from settings: every founding node must derive the same.
@@ -120,12 +189,23 @@ fn cluster_id(name: &str) -> ClusterId {
     ClusterId(hash.to_be_bytes())
 }
 
+/// The id of a cluster that an order starts: random, so that no two are ever the same.
+pub(crate) fn random_cluster_id(env: &Env) -> ClusterId {
+    let mut id = [0; 16];
+    env.entropy.fill("cluster id", &mut id);
+    ClusterId(id)
+}
+
+/// The identity of the node that starts a cluster: its first.
+pub(crate) fn first_of(cluster: ClusterId) -> Identity {
+    Identity { cluster, lineage: Lineage(0), generation: Generation(0), node: NodeId(1) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{ClusterSettings, MemberSettings, NodeSettings};
+    use crate::config::{ClusterSettings, NodeSettings};
     use crate::link::fake::World;
-    use crate::ports::Disk;
     use crate::ports::testing::MemoryDisk;
 
     #[test]
@@ -135,19 +215,39 @@ mod tests {
         assert_ne!(cluster_id("quorate"), cluster_id("quorate2"));
     }
 
+    fn settings(address: u8) -> Settings {
+        let node = NodeSettings {
+            address: Some([127, 0, 0, address].into()),
+            ..NodeSettings::listed("", "/data")
+        };
+        Settings::new(node, ClusterSettings::of(Vec::new()))
+    }
+
+    fn ordered(place: u8, written: u8) -> Stored {
+        let at = |name: &str, last: u8| MemberSettings::at(name, [127, 0, 0, last].into());
+        let Identity { cluster, lineage, generation, node } = first_of(ClusterId([7; 16]));
+        Stored::Ordered(Ordered {
+            version: Ordered::VERSION,
+            cluster,
+            lineage,
+            generation,
+            node,
+            boot_count: 3,
+            place: at("n1", place),
+            written: at("n1", written),
+            founds: true,
+            order: RequestId(9),
+        })
+    }
+
     #[test]
-    fn a_file_of_which_any_byte_is_wrong_or_missing_is_refused_by_name() {
-        let sealed = seal(&[7_u8; 32]);
-        assert_eq!(unseal::<[u8; 32]>(&sealed, KEY).ok(), Some([7; 32]));
-        let shorter = (0..sealed.len()).map(|size| sealed[..size].to_vec());
-        let flipped = (0..sealed.len()).map(|at| {
-            let mut bytes = sealed.clone();
-            bytes[at] ^= 1;
-            bytes
-        });
-        for bytes in shorter.chain(flipped) {
-            let refused = unseal::<[u8; 32]>(&bytes, KEY).expect_err("it is damaged").to_string();
-            assert!(refused.starts_with("Q1506 node.key is damaged: "), "{refused}");
+    fn an_order_says_where_the_node_is_until_its_settings_change() {
+        // Where the order put it, what the settings said then, what they say; where it is.
+        for (place, written, now, expected) in [(1, 1, 1, 1), (5, 1, 1, 5), (5, 1, 2, 2)] {
+            let mut stored = ordered(place, written);
+            let (place, founders) = check(&mut stored, &settings(now)).expect("its own settings");
+            assert_eq!(place, MemberSettings::at("n1", [127, 0, 0, expected].into()));
+            assert_eq!(founders, [place]);
         }
     }
 
@@ -155,7 +255,7 @@ mod tests {
     fn a_key_that_is_lost_is_not_replaced_by_another() {
         let disk = std::sync::Arc::new(MemoryDisk::default());
         let env = Env { disk: disk.clone(), ..World::new().env(1) };
-        let node = NodeSettings { name: "n1".to_owned(), data_dir: "/nowhere".into() };
+        let node = NodeSettings::listed("n1", "/nowhere");
         let members = vec![MemberSettings::at("n1", [127, 0, 0, 1].into())];
         let settings = Settings::new(node, ClusterSettings::of(members));
         let first = load(&env, &settings).expect("a first start makes both");
@@ -164,5 +264,26 @@ mod tests {
         disk.remove(Path::new(KEY)).expect("it is there");
         let refused = load(&env, &settings).err().expect("the others know the old key");
         assert!(refused.to_string().starts_with("Q1506 node.key is damaged: it is missing"));
+    }
+
+    #[test]
+    fn settings_of_another_node_or_kind_are_refused() {
+        let at = |name: &str| MemberSettings::at(name, [127, 0, 0, 1].into());
+        let listed = |names: &[&str]| {
+            let members = names.iter().map(|name| at(name)).collect();
+            Settings::new(NodeSettings::listed(names[0], "/data"), ClusterSettings::of(members))
+        };
+        let made = || Stored::Listed(from_settings(&listed(&["n1"])).expect("it is listed"));
+        let table = [
+            (ordered(1, 1), listed(&["n2"]), "Q1503 this data directory is that of \"n1\" (n1)"),
+            (made(), listed(&["n2"]), "Q1503 this data directory is that of \"n1\" (n1)"),
+            (made(), listed(&["n0", "n1"]), "Q1503 this data directory is that of \"n1\" (n1)"),
+            (made(), settings(1), "Q1503 \"n1\" was founded from cluster.members, which the"),
+        ];
+        for (mut stored, settings, expected) in table {
+            let refused = check(&mut stored, &settings).expect_err("refused").to_string();
+            assert!(refused.starts_with(expected), "{refused}");
+        }
+        assert!(check(&mut ordered(1, 1), &listed(&["n1"])).is_ok());
     }
 }

@@ -7,13 +7,17 @@
 
 mod answering;
 mod book;
-mod identity;
+pub(crate) mod identity;
+mod joining;
 mod registrar;
 mod reporter;
 mod start;
+mod stored;
 mod wire;
 
+pub use joining::AdmissionError;
 pub use start::start;
+pub(crate) use stored::KEY;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,13 +26,14 @@ use std::time::Duration;
 use actix::prelude::*;
 use bytes::Bytes;
 
-use crate::config::ConfigError;
+use crate::codec::Identity;
+use crate::config::{ConfigError, MemberSettings};
 use crate::error::{MembershipError, ReadError, SwitchoverError, WriteError};
 use crate::ids::{ClusterId, NodeId, RequestId};
 use crate::leader::{Leadership, Switchover};
 use crate::membership::{ChangeMembers, Roster};
 use crate::ports::Env;
-use crate::replication::{Answer, Consistency, Propose, Proposed, Read, Stop, StoreError};
+use crate::replication::{Answer, Consistency, Propose, Proposed, Read, Stop, StoreError, Write};
 use crate::status::{AskStatus, Status};
 use crate::watch;
 
@@ -61,6 +66,12 @@ pub enum StartError {
         /// What does not fit.
         detail: String,
     },
+    /// There is neither an identity nor anything of which to make one.
+    #[error(
+        "Q1507 this node has no cluster, and its settings list no members; nothing was started; \
+         let it start or join one first"
+    )]
+    NoCluster,
     /// A file that says who this node is cannot be read as such.
     #[error(
         "Q1506 {file} is damaged: {detail}; nothing was started; remove this node, add a new one"
@@ -97,13 +108,17 @@ pub struct NodeHandle {
 
 /// What a handle is made of. Recipients instead of actor addresses, so that a test can answer.
 pub(crate) struct Inner {
-    pub(crate) node: NodeId,
-    pub(crate) cluster: ClusterId,
+    pub(crate) identity: Identity,
+    /// The order by which the node started or joined its cluster, if it was one.
+    pub(crate) order: RequestId,
+    /// Its name, and where it listens.
+    pub(crate) place: MemberSettings,
     pub(crate) env: Env,
     pub(crate) propose: Recipient<Propose>,
     pub(crate) read: Recipient<Read>,
     pub(crate) switchover: Recipient<Switchover>,
     pub(crate) members: Recipient<ChangeMembers>,
+    pub(crate) roster_write: Recipient<Write>,
     pub(crate) status: Recipient<AskStatus>,
     pub(crate) stop: Recipient<Stop>,
     pub(crate) leadership: watch::Receiver<Leadership>,
@@ -114,12 +129,12 @@ pub(crate) struct Inner {
 impl NodeHandle {
     /// The node's id in its cluster.
     pub fn node(&self) -> NodeId {
-        self.inner.node
+        self.inner.identity.node
     }
 
     /// The id of the cluster that it belongs to.
     pub fn cluster(&self) -> ClusterId {
-        self.inner.cluster
+        self.inner.identity.cluster
     }
 
     /// Who belongs to the cluster, as far as this node has applied the log; empty before anything
@@ -135,19 +150,19 @@ impl NodeHandle {
         request_id: RequestId,
     ) -> Result<Proposed, WriteError> {
         let sent = self.inner.propose.send(Propose { command, request_id }).await;
-        sent.unwrap_or(Err(WriteError::Stopping { this: self.inner.node }))
+        sent.unwrap_or(Err(WriteError::Stopping { this: self.node() }))
     }
 
     /// Asks the state machine.
     pub async fn read(&self, query: Bytes, consistency: Consistency) -> Result<Answer, ReadError> {
         let sent = self.inner.read.send(Read { query, consistency }).await;
-        sent.unwrap_or(Err(ReadError::Stopping { this: self.inner.node }))
+        sent.unwrap_or(Err(ReadError::Stopping { this: self.node() }))
     }
 
     /// Hands leadership to `to`, or to the fittest voter; returns who has it.
     pub async fn switchover(&self, to: Option<NodeId>) -> Result<NodeId, SwitchoverError> {
         let sent = self.inner.switchover.send(Switchover { to }).await;
-        sent.unwrap_or(Err(SwitchoverError::NotLeader { this: self.inner.node }))
+        sent.unwrap_or(Err(SwitchoverError::NotLeader { this: self.node() }))
     }
 
     /// Changes the members, through the leader's node only; returns whom it was about.
@@ -156,7 +171,7 @@ impl NodeHandle {
         change: ChangeMembers,
     ) -> Result<Vec<NodeId>, MembershipError> {
         let sent = self.inner.members.send(change).await;
-        sent.unwrap_or(Err(MembershipError::NotLeader { this: self.inner.node }))
+        sent.unwrap_or(Err(MembershipError::NotLeader { this: self.node() }))
     }
 
     /// What the node knows of itself and its cluster; `None` if it is stopping.

@@ -26,6 +26,8 @@ pub(super) struct Reporter {
     pub(super) since: Now,
     pub(super) env: Env,
     pub(super) identity: Identity,
+    /// Of this node.
+    pub(super) name: String,
     pub(super) settings: Settings,
     pub(super) book: AddressBook,
     pub(super) link: Link,
@@ -73,7 +75,7 @@ impl Reporter {
         });
         Status {
             node: self.identity.node,
-            name: self.settings.node.name.clone(),
+            name: self.name.clone(),
             cluster: self.settings.cluster.name.clone(),
             cluster_id: self.identity.cluster.to_string(),
             term: leadership.term.to_string(),

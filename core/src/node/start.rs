@@ -64,13 +64,13 @@ async fn open_doors(env: &Env, settings: &Settings, own: &Own) -> Result<Doors, 
             Protection::new(secret, &of, keys.clone(), env)
         }
     };
-    let (_, member) = settings.this_member().expect("settings were validated");
-    let consensus = listen(env, member.consensus()).await?;
-    let membership = member.membership();
+    let place = &own.place;
+    let consensus = listen(env, place.consensus()).await?;
+    let membership = place.membership();
     let opening = Link::open(env, own.identity, membership, protection.clone());
     let link = opening.await.map_err(taken(membership))?;
     let api = match settings.api.enabled {
-        true => Some(listen(env, member.api()).await?),
+        true => Some(listen(env, place.api()).await?),
         false => None,
     };
     Ok(Doors { consensus, link, api, protection, keys })

@@ -104,7 +104,7 @@ pub(super) async fn run(
 ) -> Result<NodeHandle, StartError> {
     let Opened { own, doors, log, snapshots, applied } = opened;
     let Doors { consensus: listener, link, api, protection, keys } = doors;
-    let book = AddressBook::new(&settings);
+    let book = AddressBook::new(&settings, &own.founders);
     let (refused, tasks) = (Refused::default(), Tasks::default());
     let common = Common { env, settings, own, book, link, protection, keys, refused, tasks };
     let contexts =
@@ -206,9 +206,7 @@ impl Common {
         lines: Lines,
     ) -> io::Result<Consensus> {
         #[cfg(feature = "observed")]
-        if let Some((_, member)) = self.settings.this_member() {
-            log.tell_opened(self.own.identity.node, member.address);
-        }
+        log.tell_opened(self.own.identity.node, self.own.place.address);
         Consensus::start(StartConsensus {
             env: self.env.clone(),
             this: self.own.identity.node,
@@ -222,7 +220,7 @@ impl Common {
 
     /// Writes down who the founders are, if this node is one of them and has no log yet.
     async fn found(&self, consensus: &Consensus) -> io::Result<()> {
-        let founders_count = self.settings.cluster.founders().len() as u64;
+        let founders_count = self.own.founders.len() as u64;
         let founders: BTreeSet<NodeId> = (1..=founders_count).map(NodeId).collect();
         if !founders.contains(&self.own.identity.node) {
             return Ok(());
@@ -259,9 +257,8 @@ impl Common {
         let registrar = Registrar {
             this: self.own.identity.node,
             public_key: self.own.key.verifying_key().to_bytes(),
-            place: self.settings.this_member().map(|(_, member)| member.clone()).filter(|_| {
-                self.settings.cluster.follow_moves // elsewhere its own address says nothing
-            }),
+            // Elsewhere its own address says nothing.
+            place: self.settings.cluster.follow_moves.then(|| self.own.place.clone()),
             roster: watches.roster.clone(),
             replication: replication.clone(),
         };
@@ -307,7 +304,9 @@ impl Common {
         let boots = self.own.boot_count;
         contexts.leader.run(LeaderActor::new(this, cluster, env, commands, leadership));
         contexts.heartbeat.run(HeartbeatActor::new(this, env, link.clone(), cluster, reports));
-        let actor = MembershipActor::new(this, env, link.clone(), cluster, boots, outside);
+        let founders = self.own.founders.clone();
+        let actor =
+            MembershipActor::new(this, env, link.clone(), cluster, founders, boots, outside);
         contexts.membership.run(actor);
         self.link.deliver_to(heartbeat.recipient(), membership.recipient());
         let link = self.link.clone();
@@ -324,6 +323,7 @@ impl Common {
             since: self.env.clock.now(),
             env: self.env.clone(),
             identity: self.own.identity,
+            name: self.own.place.name.clone(),
             settings: self.settings.clone(),
             book: self.book.clone(),
             link: self.link.clone(),
@@ -335,13 +335,15 @@ impl Common {
         }
         .start();
         let inner = Inner {
-            node: self.own.identity.node,
-            cluster: self.own.identity.cluster,
+            identity: self.own.identity,
+            order: self.own.order,
+            place: self.own.place.clone(),
             env: self.env.clone(),
             propose: replication.clone().recipient(),
             read: replication.clone().recipient(),
             switchover: contexts.leader.address().recipient(),
             members: contexts.membership.address().recipient(),
+            roster_write: replication.clone().recipient(),
             status: reporter.recipient(),
             stop: replication.clone().recipient(),
             leadership: watches.leadership.clone(),

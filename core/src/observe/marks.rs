@@ -22,7 +22,7 @@ const fn mark(name: &'static str, means: &'static str) -> Mark {
 }
 
 /// Every place.
-pub const MARKS: [Mark; 35] = [
+pub const MARKS: [Mark; 38] = [
     mark("handover.aborted", "the target stayed behind: the leader goes on"),
     mark("handover.not_taken", "a transfer was answered by nobody, or by another than its target"),
     mark("handover.taken", "the target leads"),
@@ -39,7 +39,10 @@ pub const MARKS: [Mark; 35] = [
     mark("log.read_from_disk", "entries are sent that are not in memory any more"),
     mark("log.torn_group_dropped", "a start finds a group of the log that is not whole"),
     mark("log.truncated", "entries that were never committed give way to a later leader's"),
+    mark("membership.joined_by_token", "a node has become a learner by a join token"),
+    mark("membership.join_repeated", "a node that had joined asks again, and is answered again"),
     mark("membership.joint_change_finished", "a successor finishes a joint change it has found"),
+    mark("membership.learners_promoted", "a leader lets those vote that have joined by a token"),
     mark("read.index_from_leader", "a replica asks the leader how far it must have applied"),
     mark("read.not_confirmed", "no quorum, or no leader, has confirmed reads"),
     mark("read.waited_for_apply", "a confirmed read waits until the state has caught up"),

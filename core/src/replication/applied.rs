@@ -182,23 +182,34 @@ impl Applied {
             requests = Requests::default();
         }
         Box::new(move || {
-            encode_sections(&[
+            let mut sections = vec![
                 Section { kind: SnapshotKind::Application, bytes: application() },
                 Section { kind: SnapshotKind::Cluster, bytes: encode(&cluster).into() },
                 Section { kind: SnapshotKind::Requests, bytes: encode(&requests).into() },
-            ])
+            ];
+            let admissions = cluster.roster.admissions();
+            if !admissions.is_empty() {
+                let bytes = encode(admissions).into();
+                sections.push(Section { kind: SnapshotKind::Admissions, bytes });
+            }
+            encode_sections(&sections)
         })
     }
 
     /// Becomes the state of a snapshot. On an error nothing has changed.
     pub(crate) fn restore(&mut self, meta: SnapshotMeta, bytes: &Bytes) -> Result<(), CodecError> {
         let sections = decode_sections(bytes)?;
+        let find = |kind| sections.iter().find(move |section: &&Section| section.kind == kind);
         let section = |kind: SnapshotKind, what: &'static str| {
-            let found = sections.iter().find(|section| section.kind == kind);
+            let found = find(kind);
             let detail = format!("no {what} section");
             found.ok_or(CodecError::Malformed { what: "snapshot", detail })
         };
-        let cluster = decode("cluster state", &section(SnapshotKind::Cluster, "cluster")?.bytes)?;
+        let mut cluster: ClusterState =
+            decode("cluster state", &section(SnapshotKind::Cluster, "cluster")?.bytes)?;
+        if let Some(admissions) = find(SnapshotKind::Admissions) {
+            cluster.roster.set_admissions(decode("admissions", &admissions.bytes)?);
+        }
         let requests = decode("requests", &section(SnapshotKind::Requests, "requests")?.bytes)?;
         let application = section(SnapshotKind::Application, "application")?;
         self.machine.restore(&application.bytes)?;

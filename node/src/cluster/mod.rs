@@ -1,14 +1,17 @@
-//! `quorate cluster`: who belongs to it, how it fares, and who is to lead.
+//! `quorate cluster`: how it begins and grows, who belongs to it, how it fares, and who is to lead.
 
 mod members;
+mod orders;
 mod set_active;
 mod status;
 #[cfg(test)]
 mod tests;
+mod token;
 
 use std::fmt;
 
 use clap::Subcommand;
+use quorate_core::ids::NodeId;
 use quorate_core::status::Fact;
 
 use crate::cli::NodesArguments;
@@ -20,6 +23,13 @@ use crate::profiles::ProfileError;
 /// What can be done with a cluster.
 #[derive(Debug, Subcommand)]
 pub enum ClusterCommand {
+    /// Make a cluster of a node that has none: its first member, which leads it
+    Start(orders::StartArguments),
+    /// Let a node that has no cluster join one by a token; ends with 0 once it has caught up
+    Join(orders::JoinArguments),
+    /// Invite nodes into the cluster, and take invitations back
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     /// Who leads, who votes, how far each node is, and how many more may be lost
     Status {
         /// Whom to ask
@@ -101,6 +111,30 @@ pub enum ClusterError {
         /// Who leads instead.
         leader: String,
     },
+    /// An order must not reach another node than is meant.
+    #[error(
+        "Q1765 an order is for one node, and {count} are named; nothing was changed; \
+         name the node that is to start or join with --node"
+    )]
+    NotOneNode {
+        /// How many were named.
+        count: usize,
+    },
+    /// The order was carried out, and the node is on its way.
+    #[error(
+        "Q1766 {name} is {node} of its cluster, and {state} after {waited_ms} ms; it goes on; \
+         look at `cluster status`"
+    )]
+    NotReady {
+        /// Its name.
+        name: String,
+        /// Its id.
+        node: NodeId,
+        /// How far it is.
+        state: &'static str,
+        /// How long was waited.
+        waited_ms: u128,
+    },
     /// The command needs a profile.
     #[error("Q1764 no profile is in use; nothing was changed; make one with `profiles use`")]
     NoProfile,
@@ -112,7 +146,8 @@ impl ClusterError {
         match self {
             ClusterError::NoSuchMember { .. } | ClusterError::NoProfile => Exit::NotFound,
             ClusterError::LeadsAlready { .. } => Exit::Conflict,
-            ClusterError::NotTaken { .. } => Exit::TimedOut,
+            ClusterError::NotTaken { .. } | ClusterError::NotReady { .. } => Exit::TimedOut,
+            ClusterError::NotOneNode { .. } => Exit::Usage,
         }
     }
 }
@@ -124,6 +159,9 @@ pub fn run(command: ClusterCommand) -> Exit {
 
 async fn perform(command: ClusterCommand) -> Result<Exit, CommandError> {
     match command {
+        ClusterCommand::Start(arguments) => orders::start(arguments).await,
+        ClusterCommand::Join(arguments) => orders::join(arguments).await,
+        ClusterCommand::Token(command) => token::perform(command).await,
         ClusterCommand::Status { nodes, json } => {
             status::print(Nodes::of(&nodes)?.status().await?, json)
         }

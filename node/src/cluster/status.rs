@@ -59,6 +59,9 @@ fn table(status: &Status) -> String {
         status.last_index,
         status.tolerance(),
     );
+    if let Some(missing) = status.missing_for_failover() {
+        text += &format!("failover {missing}\n");
+    }
     text += &format!(
         "\n{:<5}{:<14}{:<9}{:<22}{:<26}{:<26}{}\n",
         "ID", "NAME", "VOTE", "API", "GOSSIP", "PINGS", "LOG MATCHES"

@@ -1,7 +1,8 @@
 //! The daemon: reads the settings, starts one node on the real world, and ends it cleanly.
 //!
-//! It decides nothing about the cluster. `quorate_core::node::start` makes the node; signals are
-//! turned into its `switchover` and `stop`.
+//! It decides nothing about the cluster. `quorate_core::enlist` waits for an order if the node has
+//! no cluster, `quorate_core::node::start` makes the node; signals are turned into its
+//! `switchover` and `stop`.
 //!
 //! Invariants
 //! - Nothing is opened before the settings are known to be good.
@@ -17,10 +18,11 @@ pub mod secret;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use quorate_core::NodeHandle;
-use quorate_core::config::{ConfigError, Settings};
+use quorate_core::config::{ConfigError, MemberSettings, Settings};
 use quorate_core::key_value::KeyValue;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -101,9 +103,21 @@ async fn serve(settings: Settings) -> Result<Exit, StartError> {
     // Before anything is opened: a signal that arrives while the node starts is not lost.
     let mut signals = Signals::new()?;
     panics::panic_when_told()?;
-    let (_, this) = settings.this_member().expect("validated settings list this node");
-    let env = quorate_net::env(this.address, &settings.node.data_dir)?;
-    let (name, api) = (settings.node.name.clone(), this.api());
+    let written = settings.place().expect("validated settings say where this node is");
+    let mut env = quorate_net::env(written.address, &settings.node.data_dir)?;
+    let enlisted = tokio::select! {
+        biased;
+        signal = signals.next() => {
+            tracing::info!(signal, "node stopped before it had a cluster");
+            return Ok(Exit::Good);
+        }
+        enlisted = quorate_core::enlist::enlist(&env, &settings) => enlisted?,
+    };
+    let MemberSettings { name, address, .. } = enlisted.place.clone();
+    let api = enlisted.place.api();
+    if address != written.address {
+        env.net = Arc::new(quorate_net::TokioNet::new(address));
+    }
     let handle = quorate_core::node::start(env, settings, Box::new(KeyValue::default())).await?;
     tracing::info!(node = %handle.node(), name, %api, pid = std::process::id(), "node started");
 

@@ -20,6 +20,10 @@ enum Kind {
 const OVERRIDES: &[(&str, &str, &str, Kind)] = &[
     ("QUORATE_NODE_NAME", "node", "name", Kind::Text),
     ("QUORATE_DATA_DIR", "node", "data_dir", Kind::Text),
+    ("QUORATE_NODE_ADDRESS", "node", "address", Kind::Text),
+    ("QUORATE_CONSENSUS_PORT", "node", "consensus_port", Kind::Number),
+    ("QUORATE_MEMBERSHIP_PORT", "node", "membership_port", Kind::Number),
+    ("QUORATE_API_PORT", "node", "api_port", Kind::Number),
     ("QUORATE_CLUSTER_NAME", "cluster", "name", Kind::Text),
     ("QUORATE_HEARTBEAT_INTERVAL_MS", "cluster", "heartbeat_interval_ms", Kind::Number),
     ("QUORATE_ELECTION_TIMEOUT_MS_MIN", "cluster", "election_timeout_ms_min", Kind::Number),

@@ -11,7 +11,7 @@ const fn test(suite: &'static str, name: &'static str) -> Finder {
 }
 
 /// The bank, in the order of the promises.
-pub const BUGS: [Bug; 34] = [
+pub const BUGS: [Bug; 36] = [
     Bug {
         name: "vote_not_persisted",
         what: "a voter answers before its vote is on the disk, and forgets it with the next crash",
@@ -249,5 +249,19 @@ pub const BUGS: [Bug; 34] = [
         promises: &[24],
         found_by: scenario("hunt_intruders", 20),
         says: "again",
+    },
+    Bug {
+        name: "join_not_repeatable",
+        what: "who has joined and lost the answer is a stranger with a taken name",
+        promises: &[25],
+        found_by: scenario("join_by_token", 40),
+        says: "has not joined",
+    },
+    Bug {
+        name: "token_used_twice",
+        what: "a join token is not used up by whoever joins by it",
+        promises: &[25],
+        found_by: scenario("join_by_token", 5),
+        says: "and not refused with Q1042",
     },
 ];

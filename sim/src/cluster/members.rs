@@ -6,7 +6,7 @@ use quorate_core::NodeHandle;
 use quorate_core::error::MembershipError;
 use quorate_core::ids::NodeId;
 use quorate_core::membership::{ChangeMembers, Role};
-use quorate_core::status::Status;
+use quorate_core::status::{MemberStatus, Status};
 
 use super::ask::Asked;
 use super::setup::member;
@@ -34,6 +34,8 @@ pub struct Roster {
     pub ids: BTreeMap<String, NodeId>,
     /// Names of those that vote.
     pub voters: BTreeSet<String>,
+    /// Names of those that are no learners: what has made voters of them is committed.
+    pub promoted: BTreeSet<String>,
 }
 
 impl Cluster {
@@ -150,7 +152,10 @@ impl Cluster {
 
 fn roster_of(status: &Status) -> Roster {
     let ids = status.members.iter().map(|member| (member.name.clone(), member.id)).collect();
-    let votes = |id: &NodeId| status.voters.contains(id);
-    let voters = status.members.iter().filter(|member| votes(&member.id));
-    Roster { ids, voters: voters.map(|member| member.name.clone()).collect() }
+    let names = |is_one: &dyn Fn(&MemberStatus) -> bool| {
+        let found = status.members.iter().filter(|member| is_one(member));
+        found.map(|member| member.name.clone()).collect()
+    };
+    let voters = names(&|member| status.voters.contains(&member.id));
+    Roster { ids, voters, promoted: names(&|member| member.role != "learner") }
 }

@@ -14,6 +14,7 @@ mod books;
 mod deeds;
 mod diagram;
 mod ended;
+mod enlisting;
 mod excused;
 mod faults;
 mod goes_on;

@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use quorate_core::NodeHandle;
 use quorate_core::config::Settings;
+use quorate_core::enlist::enlist;
 use quorate_core::node::{self, LeadershipWatch};
 use quorate_core::ports::Env;
 
@@ -50,8 +51,8 @@ pub(super) struct Made {
 impl Node {
     /// Declares the machine of the node with that place; nothing runs yet.
     pub(super) fn declare(world: &World, at: usize, made: Made) -> Node {
-        let (_, member) = made.settings.this_member().expect("the setup lists every node");
-        let (name, address) = (member.name.clone(), member.address);
+        let place = made.settings.place().expect("the setup places every node");
+        let (name, address) = (place.name, place.address);
         let (left, spoils) = (Rc::<RefCell<Left>>::default(), Rc::<Cell<Option<Spoil>>>::default());
         let (made, leaves, spoiled) = (Rc::new(made), left.clone(), spoils.clone());
         let machine = world.machine(&name, address, move |env| {
@@ -160,7 +161,11 @@ impl Node {
 /// The process of one boot. A node that ends by itself is noted; its program would end with it.
 async fn boot(env: Env, at: usize, settings: Settings, made: Rc<Made>, leaves: Rc<RefCell<Left>>) {
     let machine = Box::new(Recorded::new((made.machines)(), at, made.history.clone()));
-    let handle = match node::start(env, settings, machine).await {
+    let started = async {
+        enlist(&env, &settings).await?;
+        node::start(env, settings, machine).await
+    };
+    let handle = match started.await {
         Ok(handle) => handle,
         Err(error) => {
             leaves.borrow_mut().failed = Some(error.to_string());

@@ -34,6 +34,7 @@ pub struct Setup {
     has_api: bool,
     is_stopped: bool,
     is_protected: Option<bool>,
+    is_enlisting: bool,
     software: Option<software::Boot>,
     disk: Vec<(PathBuf, Vec<u8>)>,
 }
@@ -50,6 +51,7 @@ impl Setup {
             has_api: true,
             is_stopped: false,
             is_protected: None,
+            is_enlisting: false,
             software: None,
             disk: Vec::new(),
         }
@@ -113,6 +115,13 @@ impl Setup {
         self
     }
 
+    /// No node has a cluster: the scenario orders one to start one, and the others to join it.
+    #[must_use]
+    pub fn enlisting(mut self) -> Setup {
+        self.is_enlisting = true;
+        self
+    }
+
     /// Starts every node and runs until one of them acts; neither if they are to begin stopped.
     pub fn seed(self, seed: u64) -> Cluster {
         observe::begin();
@@ -164,7 +173,7 @@ impl Setup {
             pretended: Default::default(),
             tokens: Default::default(),
         };
-        if self.software.is_none() && !self.is_stopped {
+        if self.software.is_none() && !self.is_stopped && !self.is_enlisting {
             cluster.within_ms(DEFAULT_BOUND_MS).one_leads();
         }
         cluster
@@ -185,9 +194,13 @@ impl Setup {
         let members: Vec<MemberSettings> = (1..=self.nodes_count).map(member).collect();
         let mut shared = ClusterSettings::of(members.clone());
         shared.is_network_private = true;
+        if self.is_enlisting {
+            shared.members.clear();
+        }
         (self.tune)(&mut shared);
         let declare = |(at, member): (usize, &MemberSettings)| {
-            let node = NodeSettings { name: member.name.clone(), data_dir: "/data".into() };
+            let mut node = NodeSettings::listed(&member.name, "/data");
+            node.address = self.is_enlisting.then_some(member.address);
             let mut settings = Settings::new(node, shared.clone());
             settings.api = ApiSettings { enabled: self.has_api, ..settings.api };
             settings.security.secret.clone_from(&secret);

@@ -1,6 +1,6 @@
 //! Bounds: what must become true within some milliseconds.
 
-use super::{Cluster, SLICE_MS};
+use super::{Cluster, Roster, SLICE_MS};
 use crate::checkers::Seen;
 
 /// A bound that waits for its promise.
@@ -88,6 +88,23 @@ impl Within<'_> {
             acting(seen).is_some()
                 && places.iter().all(|at| runs(at) && history.reached(*at) == first)
         });
+    }
+
+    /// The leader says that so many members vote. A joint change that is not committed yet would
+    /// leave the others without a leader if this one died.
+    pub fn so_many_vote(self, count: usize) {
+        let Within { cluster, ms } = self;
+        let end_ms = cluster.world.now_ms() + ms;
+        loop {
+            let Roster { voters, promoted, .. } = cluster.roster();
+            if voters.len() == count && voters == promoted {
+                return;
+            }
+            if cluster.world.now_ms() >= end_ms {
+                cluster.fail(&format!("within {ms} ms: {voters:?} vote, and not {count}"));
+            }
+            cluster.run_for_ms(SLICE_MS);
+        }
     }
 
     fn wait<'a>(self, otherwise: &str, mut is_true: impl FnMut(&[Seen]) -> bool) -> &'a mut Cluster

@@ -6,11 +6,15 @@
 //! Read next: `core/src/observe/marks.rs` for what each of them means.
 
 /// By scenario.
-const REQUIRED: [(&str, &[&str]); 20] = [
+const REQUIRED: [(&str, &[&str]); 21] = [
     ("leader_crash", &["heartbeat.peer_silent", "vote.granted_after_restart", "write.forwarded"]),
     ("half_partition", &["leader.lease_ran_out", "read.index_from_leader"]),
     ("growth", &["heartbeat.pause_noticed", "leader.fenced_by_pause"]),
     ("members_change", &["write.bounced"]),
+    (
+        "join_by_token",
+        &["membership.joined_by_token", "membership.join_repeated", "membership.learners_promoted"],
+    ),
     ("power_cut_in_commit", &["leader.old_lease_waited_out", "vote.refused_leader_heard"]),
     ("storm", &["snapshot.restored_at_start", "snapshot.taken"]),
     ("hunt_failed_sync", &["leader.old_lease_waited_out", "read.waited_for_apply"]),

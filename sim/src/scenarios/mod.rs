@@ -31,6 +31,7 @@ mod hunt_slow_disks;
 mod hunt_strangers;
 mod hunt_switchover;
 mod hunt_transactions;
+mod join_by_token;
 mod leader_crash;
 mod marks;
 mod members_change;
@@ -71,12 +72,16 @@ pub struct Kept {
 const WRITTEN_BY_MS: u64 = 20_000;
 
 /// Every scenario.
-pub const ALL: [Scenario; 35] = [
+pub const ALL: [Scenario; 36] = [
     Scenario { name: "leader_crash", tell: leader_crash::the_leader_crashes_and_comes_back },
     Scenario { name: "half_partition", tell: half_partition::half_of_the_cluster_is_cut_off },
     Scenario { name: "half_outage", tell: half_outage::half_of_the_cluster_goes_down },
     Scenario { name: "growth", tell: growth::the_first_node_freezes_while_the_cluster_grows },
     Scenario { name: "members_change", tell: members_change::two_members_join_and_one_leaves },
+    Scenario {
+        name: "join_by_token",
+        tell: join_by_token::two_nodes_join_by_tokens_while_machines_fail,
+    },
     Scenario {
         name: "power_cut_in_commit",
         tell: power_cut_in_commit::the_power_fails_in_the_middle_of_a_commit,

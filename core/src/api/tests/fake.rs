@@ -14,17 +14,19 @@ use actix::prelude::*;
 use futures_util::future::LocalBoxFuture;
 use tokio::sync::mpsc;
 
+use crate::config::MemberSettings;
 use crate::error::{MembershipError, ReadError, SwitchoverError, WriteError};
 use crate::ids::{ClusterId, FencingToken, Generation, LogIndex, NodeId, RequestId, Term};
 use crate::key_value::KeyValue;
 use crate::leader::{Leadership, Switchover};
 use crate::membership::{ChangeMembers, Roster};
+use crate::node::identity::first_of;
 use crate::node::{Inner, NodeHandle};
 use crate::ports::{
     Blocks, Clock, Datagrams, Disk, Entropy, Env, Lane, Listener, Net, Now, OpenHow, Stream, UnixMs,
 };
 use crate::replication::machine::StateMachine;
-use crate::replication::{Answer, Propose, Proposed, RaftRole, Read, Stop};
+use crate::replication::{Answer, Propose, Proposed, RaftRole, Read, Stop, Write};
 use crate::status::{AskStatus, Fact, Figure, MemberStatus, Status};
 use crate::watch;
 
@@ -175,13 +177,15 @@ impl Fake {
         let (store, applied) = (KeyValue::new(), BTreeMap::new());
         let node = FakeNode { plan: plan.clone(), store, index: 0, applied }.start();
         let inner = Inner {
-            node: NodeId(1),
-            cluster: ClusterId([0; 16]),
+            identity: first_of(ClusterId([0; 16])),
+            order: RequestId::NONE,
+            place: MemberSettings::at("n1", [127, 0, 0, 1].into()),
             env,
             propose: node.clone().recipient(),
             read: node.clone().recipient(),
             switchover: node.clone().recipient(),
             members: node.clone().recipient(),
+            roster_write: node.clone().recipient(),
             status: node.clone().recipient(),
             stop: node.recipient(),
             leadership: changes,
@@ -323,6 +327,13 @@ impl Handler<Stop> for FakeNode {
     type Result = ();
 
     fn handle(&mut self, _: Stop, _: &mut Context<Self>) {}
+}
+
+impl Handler<Write> for FakeNode {
+    type Result = ();
+
+    /// Dropped: its outcome is not known.
+    fn handle(&mut self, _: Write, _: &mut Context<Self>) {}
 }
 
 impl Handler<ChangeMembers> for FakeNode {

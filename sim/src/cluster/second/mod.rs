@@ -71,8 +71,7 @@ impl SecondCluster {
         shared.is_network_private = true;
         let declare = |number: u8| {
             let name = format!("n{number}");
-            let data_dir = "/data".into();
-            let own = NodeSettings { name: name.clone(), data_dir };
+            let own = NodeSettings::listed(&name, "/data");
             let mut settings = Settings::new(own, shared.clone());
             settings.security.secret = Some(secret());
             let (left, history) = (Rc::<RefCell<Left>>::default(), history.clone());
