@@ -14,8 +14,9 @@
 
 #[cfg(feature = "api")]
 pub(crate) mod shell;
+#[cfg(feature = "api")]
 pub(crate) mod state;
-#[cfg(test)]
+#[cfg(all(test, feature = "api"))]
 mod tests;
 
 use std::net::SocketAddr;

@@ -15,10 +15,14 @@ use std::path::Path;
 use ed25519_dalek::SigningKey;
 
 use super::StartError;
-use super::stored::{IDENTITY, KEY, Made, Ordered, Stored, seal, unseal};
+#[cfg(feature = "api")]
+use super::stored::Ordered;
+use super::stored::{IDENTITY, KEY, Made, Stored, seal, unseal};
 use crate::codec::Identity;
 use crate::config::{MemberSettings, Settings};
-use crate::ids::{ClusterId, Generation, Lineage, NodeId, RequestId};
+#[cfg(feature = "api")]
+use crate::ids::NodeId;
+use crate::ids::{ClusterId, Generation, Lineage, RequestId};
 use crate::ports::{Disk, Env};
 
 /// A node's identity, its place, and its key pair.
@@ -36,6 +40,7 @@ pub(crate) struct Own {
 }
 
 /// What an order makes of a node that has no cluster.
+#[cfg(feature = "api")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NewIdentity {
     pub(crate) identity: Identity,
@@ -67,6 +72,7 @@ pub(crate) fn place(env: &Env, settings: &Settings) -> Result<Option<MemberSetti
 }
 
 /// Writes the identity that an order makes. Afterwards the node starts as that, for ever.
+#[cfg(feature = "api")]
 pub(crate) fn make(env: &Env, settings: &Settings, new: &NewIdentity) -> Result<(), StartError> {
     let NewIdentity { identity, place, founds, order } = new;
     let Identity { cluster, lineage, generation, node } = *identity;
@@ -190,6 +196,7 @@ fn cluster_id(name: &str) -> ClusterId {
 }
 
 /// The id of a cluster that an order starts: random, so that no two are ever the same.
+#[cfg(feature = "api")]
 pub(crate) fn random_cluster_id(env: &Env) -> ClusterId {
     let mut id = [0; 16];
     env.entropy.fill("cluster id", &mut id);
@@ -197,6 +204,7 @@ pub(crate) fn random_cluster_id(env: &Env) -> ClusterId {
 }
 
 /// The identity of the node that starts a cluster: its first.
+#[cfg(feature = "api")]
 pub(crate) fn first_of(cluster: ClusterId) -> Identity {
     Identity { cluster, lineage: Lineage(0), generation: Generation(0), node: NodeId(1) }
 }

@@ -57,7 +57,7 @@ impl NodeHandle {
         expires_at_ms: u64,
         request: RequestId,
     ) -> Result<LogIndex, AdmissionError> {
-        let now_ms = self.inner.env.clock.wall().0;
+        let now_ms = self.wall_ms();
         let change = RosterChange::AddToken { secret_hash, uses_count, expires_at_ms, now_ms };
         Ok(self.change_roster(&change, request).await?.0)
     }

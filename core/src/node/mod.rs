@@ -17,6 +17,7 @@ mod wire;
 
 pub use joining::AdmissionError;
 pub use start::start;
+#[cfg(feature = "api")]
 pub(crate) use stored::KEY;
 
 use std::net::SocketAddr;
