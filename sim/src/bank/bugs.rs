@@ -115,7 +115,7 @@ pub const BUGS: [Bug; 36] = [
         what: "a sync that failed is tried again, and believed, though the system has forgotten",
         promises: &[10],
         found_by: scenario("hunt_failed_sync", 40),
-        says: "of its records is missing",
+        says: "has been synced on the disks of",
     },
     Bug {
         name: "joint_change_left_unfinished",
@@ -230,11 +230,11 @@ pub const BUGS: [Bug; 36] = [
         says: "has no answer within 1000 ms",
     },
     Bug {
-        name: "any_certificate_accepted",
-        what: "a node lets in whoever shows a certificate, whoever has signed it",
+        name: "secret_not_asked",
+        what: "a handshake does without the secret, and any certificate does",
         promises: &[24],
         found_by: scenario("hunt_intruders", 20),
-        says: "somebody may act",
+        says: "may act",
     },
     Bug {
         name: "datagram_accepted_twice",
