@@ -94,11 +94,17 @@ impl ClusterPlan {
         Cluster { daemons: daemons.collect(), links, _place: place, blocks: vec![block] }
     }
 
-    /// The cluster with all daemons started and a leader.
+    /// The cluster with all daemons started, a leader, and members that know each other: its first
+    /// entry says who they are, and reaches them after they have elected somebody.
     pub fn started(self) -> Cluster {
         let mut cluster = self.ready();
         cluster.start_all();
         cluster.wait_for_leader(10_000);
+        let nodes_count = cluster.nodes_count();
+        let knows_all =
+            |node| cluster.status(node).is_some_and(|status| status.members.len() == nodes_count);
+        let what = "all know the members";
+        cluster.wait_ms(what, 10_000, || (1..=nodes_count).all(knows_all));
         cluster
     }
 
