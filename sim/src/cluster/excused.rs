@@ -2,8 +2,9 @@
 //!
 //! Invariants
 //! - Nothing is excused that no fault of the scenario has brought about.
-//! - An excuse is for the token that was held when the pause began, once a greater one is in use:
-//!   what the node does with its own is for fencing to stop, and for the other checkers to judge.
+//! - An excuse is for the token that was held or won when the pause began, once a greater one is in
+//!   use: what the node does with its own is for fencing to stop, and for the other checkers to
+//!   judge.
 //!
 //! Source: promise 2 (where a hypervisor hides a pause, nothing the node can still do is harmful).
 
@@ -19,7 +20,7 @@ use crate::world::World;
 /// By place in the cluster.
 #[derive(Debug, Default)]
 pub(super) struct Excused {
-    /// Nodes with a pause that their clocks do not show, and the tokens they had then.
+    /// Nodes with a pause that their clocks do not show, and the tokens they had or had won then.
     hidden: BTreeMap<usize, Option<FencingToken>>,
 }
 
@@ -45,7 +46,12 @@ impl Cluster {
     /// The machine stands still and will not know: the lease it has is not counted any more.
     pub(super) fn hide_pause(&mut self, at: usize) {
         let seen = self.nodes[at].see(at, &self.world);
-        self.excused.hidden.insert(at, seen.and_then(|seen| seen.leadership.token));
+        let token = seen.and_then(|Seen { leadership, .. }| {
+            // One that has won its term may learn only afterwards that it was let act.
+            let has_won = leadership.elected == Some(leadership.node);
+            leadership.token.or(has_won.then_some(FencingToken(leadership.term)))
+        });
+        self.excused.hidden.insert(at, token);
     }
 }
 
