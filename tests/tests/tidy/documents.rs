@@ -278,26 +278,34 @@ fn glossary(tree: &Tree) -> Vec<Violation> {
 
 /// Every public field that a settings file can set has its row `| name |` in docs/settings.md.
 fn settings(tree: &Tree) -> Vec<Violation> {
-    const CONFIG: &str = "core/src/config.rs";
     let mut findings = Findings::of("settings", "keep one row per setting in docs/settings.md");
-    let Some(config) = tree.get(CONFIG) else { return findings.found };
     let page = tree.get("docs/settings.md").map_or("", |file| &file.text);
-    let mut is_settings = false;
+    let is_config = |file: &&File| {
+        ["core/src/config.rs", "core/src/config/"].iter().any(|room| file.path.starts_with(room))
+    };
+    for config in tree.rust().filter(is_config) {
+        for (line, name) in fields_of_settings(config) {
+            if !page.contains(&format!("| `{name}` |")) {
+                findings.add(&config.path, line, format!("{name} is not in docs/settings.md"));
+            }
+        }
+    }
+    findings.found
+}
+
+/// The fields that a settings file can set, with their lines.
+fn fields_of_settings(config: &File) -> Vec<(usize, &str)> {
+    let (mut fields, mut is_settings, mut is_skipped) = (Vec::new(), false, false);
     for (at, line) in config.code.lines().enumerate() {
         if line.starts_with("pub struct ") {
             is_settings = line.contains("Settings {") && !line.contains("struct Settings {");
         } else if line.starts_with('}') {
             is_settings = false;
         }
-        let Some(field) = line.strip_prefix("    pub ").filter(|_| is_settings) else { continue };
-        let name = field.split(':').next().unwrap_or(field);
-        let before = at.checked_sub(1).and_then(|before| config.code.lines().nth(before));
-        if before.is_some_and(|line| line.contains("#[serde(skip)]")) {
-            continue;
+        if let Some(field) = line.strip_prefix("    pub ").filter(|_| is_settings && !is_skipped) {
+            fields.push((at + 1, field.split(':').next().unwrap_or(field)));
         }
-        if !page.contains(&format!("| `{name}` |")) {
-            findings.add(CONFIG, at + 1, format!("{name} is not in docs/settings.md"));
-        }
+        is_skipped = line.contains("#[serde(skip)]");
     }
-    findings.found
+    fields
 }

@@ -221,6 +221,8 @@ fn lists_are_complete() {
     let page = "| `name` | its name |\n";
     let files = [("core/src/config.rs", config), ("docs/settings.md", page)];
     assert_eq!(places("settings", &files), ["core/src/config.rs:3"]);
+    let files = [("core/src/config/node.rs", config), ("docs/settings.md", page)];
+    assert_eq!(places("settings", &files), ["core/src/config/node.rs:3"]);
 }
 
 #[test]
