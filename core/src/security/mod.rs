@@ -102,8 +102,8 @@ impl Protection {
         Ok((stream, Some(peer)))
     }
 
-    /// What protects this node's datagrams from now on, if anything does. Each call begins a
-    /// session of its own.
+    /// What protects this node's datagrams from now on, if anything does. Call it once: peers that
+    /// know a session of this start take no other.
     pub(crate) fn datagrams(&self, env: &Env) -> Option<Datagrams> {
         let guard = self.guard.as_ref()?;
         let mut random = [0; 8];

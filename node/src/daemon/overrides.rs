@@ -89,6 +89,15 @@ mod tests {
 
     const EXAMPLE: &str = include_str!("../../quorate.toml");
 
+    /// The example with `cluster.members` and what has no default, which it holds as comments.
+    fn example_with_members() -> String {
+        let (before, after) = EXAMPLE.split_once("# members = [").unwrap();
+        let (members, rest) = after.split_once("\n# ]").unwrap();
+        let members = members.replace("\n# ", "\n");
+        format!("{before}members = [{members}\n]{rest}")
+            .replace("# secret_file = ", "secret_file = ")
+    }
+
     fn with(text: &str, variables: &[(&str, &str)]) -> Result<Settings, String> {
         let find = |name: &str| {
             let found = variables.iter().find(|(variable, _)| *variable == name);
@@ -100,16 +109,14 @@ mod tests {
     #[test]
     fn the_example_holds_every_key_with_its_default() {
         let settings = with(EXAMPLE, &[]).unwrap();
-        let members = settings.cluster.members.clone();
-        assert_eq!(settings.cluster, quorate_core::config::ClusterSettings::of(members));
+        assert_eq!(settings.cluster, quorate_core::config::ClusterSettings::of(Vec::new()));
         assert_eq!(settings.api, quorate_core::config::ApiSettings::default());
 
         // Each overridable key stands in the example, and they are all there are but the members.
-        // What has no default stands there as a comment.
-        let without_default = "# secret_file = ";
-        assert!(EXAMPLE.contains(without_default) && settings.security.secret_file.is_none());
-        let example = EXAMPLE.replace(without_default, "secret_file = ");
-        let table: Table = toml::from_str(&example).unwrap();
+        assert!(settings.security.secret_file.is_none());
+        let listed = with(&example_with_members(), &[]).unwrap();
+        assert_eq!(listed.cluster.members.len(), 3);
+        let table: Table = toml::from_str(&example_with_members()).unwrap();
         for (_, section, key, _) in OVERRIDES {
             assert!(table[*section].as_table().unwrap().contains_key(*key), "{section}.{key}");
         }
@@ -154,7 +161,7 @@ mod tests {
             (("QUORATE_NODE_NAME", "n9"), "Q1306"),
         ];
         for (variable, expected) in table {
-            let refused = with(EXAMPLE, &[variable]).unwrap_err();
+            let refused = with(&example_with_members(), &[variable]).unwrap_err();
             assert!(refused.starts_with(expected), "{refused}");
         }
         let refused = with("[node]\nname = 1", &[]).unwrap_err();

@@ -35,8 +35,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{LogIndex, NodeId, Term};
 
-/// What a daemon logs unless told otherwise: openraft tells every heartbeat at `info`.
-pub const LOG_FILTER_DEFAULT: &str = "info,openraft=warn";
+/// What a daemon logs unless told otherwise: openraft tells every heartbeat at `info`, and every
+/// call that a dead member does not answer at `warn`.
+pub const LOG_FILTER_DEFAULT: &str = "info,openraft=error";
 
 openraft::declare_raft_types!(
     pub(crate) Types:
