@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use quorate_core::security::Fingerprint;
+
 use crate::exit::Exit;
 use crate::place::Place;
 use crate::{balancer, cluster, daemon, demo, kv, ports, profiles};
@@ -74,6 +76,10 @@ pub struct NodesArguments {
     /// The profile to use for this command. QUORATE_PROFILE says the same
     #[arg(long, value_name = "NAME", conflicts_with = "nodes")]
     pub profile: Option<String>,
+    /// What a node shows who it is by: its daemon logs it. Without it nodes of --node on other
+    /// machines must be of a cluster that a profile knows
+    #[arg(long, value_name = "64 DIGITS", env = "QUORATE_FINGERPRINT")]
+    pub fingerprint: Option<Fingerprint>,
 }
 
 /// Parses the process's arguments and does what they say. Wrong usage ends the process with 2.

@@ -16,6 +16,7 @@ use quorate_core::api::{
 use quorate_core::ids::{LogIndex, NodeId};
 use quorate_core::ports::{Blocks, Disk, Env, Lane, OpenHow};
 use quorate_core::replication::Consistency;
+use quorate_core::security::{Fingerprint, Trust};
 use quorate_core::status::Status;
 use quorate_net::{BootClock, OsEntropy, TokioNet};
 
@@ -40,6 +41,7 @@ pub struct Nodes {
 struct Asked {
     addresses: Vec<SocketAddr>,
     list: Option<MemberList>,
+    trust: Trust,
     profile: Option<(Store, String)>,
 }
 
@@ -48,14 +50,20 @@ impl Asked {
         arguments: &NodesArguments,
         variable: impl Fn(&str) -> Option<OsString>,
     ) -> Result<Asked, ProfileError> {
-        let alone = |addresses| Asked { addresses, list: None, profile: None };
+        let alone = |addresses: Vec<SocketAddr>| {
+            let trust = match arguments.fingerprint {
+                Some(one) => Trust::Pinned(vec![one]),
+                None => Trust::Pinned(known_to_profiles(&addresses, &variable)?),
+            };
+            Ok(Asked { addresses, list: None, trust, profile: None })
+        };
         let text = |name| variable(name)?.into_string().ok().filter(|text| !text.is_empty());
         let mut named = arguments.profile.clone();
         if !arguments.nodes.is_empty() {
-            return Ok(alone(addresses_of(&arguments.nodes)?));
+            return alone(addresses_of(&arguments.nodes)?);
         }
         if let (None, Some(nodes)) = (&named, text("QUORATE_NODES")) {
-            return Ok(alone(addresses_of(&places(&nodes)?)?));
+            return alone(addresses_of(&places(&nodes)?)?);
         }
         named = named.or(text("QUORATE_PROFILE"));
         let store = Store::of_user(&variable);
@@ -64,21 +72,22 @@ impl Asked {
         let (Some(store), Some(name)) = (store, chosen) else {
             return match named {
                 Some(_) => Err(ProfileError::NoHome),
-                None => Ok(alone(QUICK_START.map(|at| at.parse().expect("an address")).to_vec())),
+                None => alone(QUICK_START.map(|at| at.parse().expect("an address")).to_vec()),
             };
         };
-        let Some(Profile { given, list, .. }) = profiles.profiles.remove(&name) else {
+        let Some(Profile { given, list, trust, .. }) = profiles.profiles.remove(&name) else {
             return Err(ProfileError::Unknown { name });
         };
         let members = list.members.iter().map(|member| member.api);
         // Names are looked up by `profiles use` only: that may take longer than all else.
         let addresses = members.chain(given.iter().filter_map(Place::address)).collect();
-        Ok(Asked { addresses, list: Some(list), profile: Some((store, name)) })
+        let trust = Trust::Pinned(trust.into_iter().chain(arguments.fingerprint).collect());
+        Ok(Asked { addresses, list: Some(list), trust, profile: Some((store, name)) })
     }
 
     fn nodes(self) -> Nodes {
-        let Asked { addresses, list, profile } = self;
-        let client = Client::new(env(), addresses);
+        let Asked { addresses, list, trust, profile } = self;
+        let client = Client::new(env(), addresses).trusting(trust);
         let client = match list {
             Some(list) => client.knowing(list),
             None => client,
@@ -87,10 +96,28 @@ impl Asked {
     }
 }
 
+/// Whom the user's profiles know, for nodes on other machines that are named directly.
+fn known_to_profiles(
+    addresses: &[SocketAddr],
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Result<Vec<Fingerprint>, ProfileError> {
+    if addresses.iter().all(|at| at.ip().is_loopback()) {
+        return Ok(Vec::new());
+    }
+    let profiles = Store::of_user(&variable).map_or(Ok(Profiles::default()), |it| it.load())?;
+    Ok(profiles.profiles.values().flat_map(Profile::fingerprints).collect())
+}
+
 impl Nodes {
-    /// Panics if `addresses` is empty: there would be nobody to ask.
+    /// Nodes on this machine. Panics if `addresses` is empty: there would be nobody to ask.
     pub fn new(addresses: &[SocketAddr]) -> Nodes {
-        Asked { addresses: addresses.to_vec(), list: None, profile: None }.nodes()
+        Nodes::trusting(addresses, Trust::Pinned(Vec::new()))
+    }
+
+    /// Nodes that show who they are. Panics if `addresses` is empty.
+    pub fn trusting(addresses: &[SocketAddr], trust: Trust) -> Nodes {
+        let addresses = addresses.to_vec();
+        Asked { addresses, list: None, trust, profile: None }.nodes()
     }
 
     /// Those that the arguments name, else those that the environment names (each of them nodes, or
@@ -111,14 +138,17 @@ impl Nodes {
     }
 
     /// The one node that the arguments or the environment name: an order is for nobody else.
-    pub fn one_of(arguments: &NodesArguments) -> Result<SocketAddr, CommandError> {
+    pub fn one_of(arguments: &NodesArguments) -> Result<(SocketAddr, Trust), CommandError> {
         let mut named = arguments.nodes.clone();
         if let (true, Ok(nodes)) = (named.is_empty(), std::env::var("QUORATE_NODES")) {
             named = places(&nodes)?;
         }
         let addresses = if named.is_empty() { Vec::new() } else { addresses_of(&named)? };
         match addresses[..] {
-            [one] => Ok(one),
+            [one] => {
+                let named = NodesArguments { nodes: vec![one.into()], ..arguments.clone() };
+                Ok((one, Asked::of(&named, |name| std::env::var_os(name))?.trust))
+            }
             _ => Err(ClusterError::NotOneNode { count: addresses.len() }.into()),
         }
     }
@@ -261,8 +291,8 @@ pub fn exit_of(error: &ClientError) -> Exit {
             "Q1001" | "Q1003" | "Q1007" | "Q1011" | "Q1012" | "Q1021" => Exit::NoLeader,
             "Q1611" | "Q1621" => Exit::NoLeader,
             "Q1022" | "Q1023" | "Q1105" | "Q1609" => Exit::Conflict,
-            "Q1045" | "Q1046" | "Q1622" | "Q1623" => Exit::Conflict,
-            "Q1041" | "Q1042" | "Q1043" | "Q1044" => Exit::Unauthorised,
+            "Q1045" | "Q1046" | "Q1622" | "Q1623" | "Q1627" => Exit::Conflict,
+            "Q1041" | "Q1042" | "Q1043" | "Q1044" | "Q1071" | "Q1614" => Exit::Unauthorised,
             "Q1048" | "Q1306" | "Q1603" => Exit::Usage,
             "Q1106" => Exit::NotFound,
             "Q1624" => Exit::DataAtRisk,
@@ -271,6 +301,7 @@ pub fn exit_of(error: &ClientError) -> Exit {
         },
         ClientError::OutcomeUnknown { .. } => Exit::TimedOut,
         ClientError::Unreachable { .. } => Exit::NoLeader,
+        ClientError::NotTrusted { .. } => Exit::Unauthorised,
         ClientError::NotQuorate { .. } => Exit::Failed,
     }
 }
@@ -337,8 +368,10 @@ mod tests {
         let profile = |last: u8| {
             let api = SocketAddr::from(([10, 0, 0, last], 8500));
             let members = vec![MemberPlace { id: NodeId(1), name: "n1".to_owned(), api }];
-            let list = MemberList { cluster_id: "00".repeat(16), version: LogIndex(1), members };
-            Profile { cluster: "quorate".to_owned(), given: vec![api.into()], list }
+            let (cluster_id, version) = ("00".repeat(16), LogIndex(1));
+            let list = MemberList { cluster_id, version, authority: None, members };
+            let (cluster, given) = ("quorate".to_owned(), vec![api.into()]);
+            Profile { cluster, given, trust: vec![fingerprint(last)], list }
         };
         let kept = store.change(|profiles| {
             profiles.profiles.insert("used".to_owned(), profile(1));
@@ -350,12 +383,40 @@ mod tests {
         home
     }
 
+    fn fingerprint(letter: u8) -> Fingerprint {
+        format!("{letter:02x}").repeat(32).parse().expect("64 digits")
+    }
+
+    #[test]
+    fn nodes_of_other_machines_show_who_they_are_to_whoever_names_them() {
+        let home = user();
+        let pins = |nodes: &[&str], own: Option<u8>, has_home: bool| {
+            let nodes = nodes.iter().map(|at| at.parse().expect("a place")).collect();
+            let fingerprint = own.map(fingerprint);
+            let arguments = NodesArguments { nodes, profile: None, fingerprint };
+            let variable =
+                |name: &str| (name == "QUORATE_HOME" && has_home).then(|| home.path().into());
+            match Asked::of(&arguments, variable).expect("it is well").trust {
+                Trust::Pinned(pins) => pins,
+                other => panic!("{other:?}"),
+            }
+        };
+        let all = vec![fingerprint(2), fingerprint(1)];
+        assert_eq!(pins(&["10.0.0.9"], None, true), all, "whom any profile knows");
+        assert_eq!(pins(&["127.0.0.1", "10.0.0.9"], None, true), all);
+        assert_eq!(pins(&["127.0.0.1"], None, true), [], "this machine");
+        assert_eq!(pins(&["10.0.0.9"], None, false), [], "nobody");
+        assert_eq!(pins(&["127.0.0.1"], Some(7), true), [fingerprint(7)]);
+        assert_eq!(pins(&[], None, true), [fingerprint(1)], "the profile in use");
+    }
+
     /// Whom a command asks first, by its options and the environment; or the code of its refusal.
     fn asked(options: &[(&str, &str)], variables: &[(&str, &str)]) -> String {
         let of = |name: &str| options.iter().find(|(option, _)| *option == name);
         let nodes = of("--node").map(|(_, at)| vec![at.parse().expect("a place")]);
         let profile = of("--profile").map(|(_, name)| (*name).to_owned());
-        let arguments = NodesArguments { nodes: nodes.unwrap_or_default(), profile };
+        let nodes = nodes.unwrap_or_default();
+        let arguments = NodesArguments { nodes, profile, fingerprint: None };
         let variable = |name: &str| {
             variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
         };

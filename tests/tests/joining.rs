@@ -3,10 +3,12 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use quorate_node::daemon::secret;
 use quorate_node::demo::processes::Helper;
 use quorate_tests::binary::{kv, quorate};
 use quorate_tests::block::Block;
@@ -205,11 +207,11 @@ fn each_order_that_does_not_fit_is_refused_by_its_code_and_changes_nothing() {
 
     let n2 = ["--cluster-node-name", "n2"];
     let token = machines.token(1, &[]);
-    let (head, secret) = token.rsplit_once('-').expect("it has parts");
-    let (prefix, _) = head.split_at("qjt1-".len());
-    let id = head.rsplit_once('-').expect("it has parts").1;
-    let other = format!("{prefix}{}-{id}-{secret}", "00".repeat(16));
-    let wrong = format!("{head}-{}", "00".repeat(16));
+    let parts: Vec<&str> = token.split('-').collect();
+    let [prefix, cluster, id, secret, authority] = parts[..] else { panic!("{token}") };
+    let other = [prefix, &"00".repeat(16), id, secret, authority].join("-");
+    let wrong = [prefix, cluster, id, &"00".repeat(16), authority].join("-");
+    let stranger = [prefix, cluster, id, secret, &"00".repeat(32)].join("-");
     let late = machines.token(1, &["--expires-in", "1s"]);
     let revoked = machines.token(1, &[]);
     let id = revoked.split('-').nth(2).expect("it has parts").to_owned();
@@ -218,10 +220,12 @@ fn each_order_that_does_not_fit_is_refused_by_its_code_and_changes_nothing() {
     machines.join(2, 1, "qjt1-", &n2).ended(2, "Q1048 ");
     machines.join(2, 1, &other, &n2).ended(6, "Q1609 ");
     machines.join(2, 1, &wrong, &n2).ended(7, "Q1041 ");
+    machines.join(2, 1, &stranger, &n2).ended(7, "Q1614 ");
     machines.join(2, 1, &late, &n2).ended(7, "Q1043 ");
     machines.join(2, 1, &revoked, &n2).ended(7, "Q1044 ");
     machines.join(2, 1, &token, &["--cluster-node-name", "n1"]).ended(6, "Q1045 ");
-    machines.join(2, 3, &token, &n2).ended(4, "Q1621 the node at");
+    // It has no cluster that could vouch for it.
+    machines.join(2, 3, &token, &n2).ended(7, "Q1614 ");
     machines.kill(3);
     machines.join(2, 3, &token, &n2).ended(4, "Q1611 nobody answered");
     let names = fs::read_dir(machines.data_dir(2)).expect("it is there");
@@ -243,4 +247,44 @@ fn each_order_that_does_not_fit_is_refused_by_its_code_and_changes_nothing() {
     let tokens = list["tokens"].as_array().expect("a list");
     let states: Vec<_> = tokens.iter().filter_map(|token| token["state"].as_str()).collect();
     assert_eq!(states, ["used", "expired", "revoked", "used"]);
+}
+
+#[test]
+fn a_cluster_makes_its_own_secret_and_a_joiner_gets_it_and_joins_no_other() {
+    let mut machines = Machines::ready(3);
+    let secret_of_its_own = machines.file(3, "secret");
+    secret::write(&secret_of_its_own, &"x".repeat(64)).expect("the directory works");
+    let settings = machines.file(3, "toml");
+    let text = fs::read_to_string(&settings).expect("it was written");
+    let named = format!("{text}[security]\nsecret_file = {secret_of_its_own:?}\n");
+    fs::write(&settings, &named).expect("as above");
+    (1..=3).for_each(|node| machines.start(node));
+    machines.cluster(1, &["start", "--cluster-node-name", "n1"]).ended(0, "");
+    let token = machines.token(1, &["--uses", "2"]);
+    assert!(token.starts_with("qjt2-"), "it names the cluster's authority");
+
+    let n3 = ["--cluster-node-name", "n3"];
+    machines.join(3, 1, &token, &n3).ended(6, "Q1627 security.secret_file holds another secret");
+    machines.join(2, 1, &token, &["--cluster-node-name", "n2"]).ended(0, "");
+    let kept = [1, 2, 3].map(|node| machines.data_dir(node).join("cluster.secret"));
+    let sealed = fs::read(&kept[0]).expect("it is kept");
+    assert_eq!(fs::read(&kept[1]).expect("it is kept"), sealed);
+    assert!(!kept[2].exists());
+    for path in &kept[..2] {
+        let mode = fs::metadata(path).expect("it is there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+    // Whose settings name no secret any more, and who are to join, get that of the cluster.
+    machines.kill(3);
+    fs::write(&settings, text).expect("as above");
+    machines.start(3);
+    machines.join(3, 2, &token, &n3).ended(0, "");
+    wait("all vote", || machines.voters(3) == [1, 2, 3]);
+
+    let text = String::from_utf8_lossy(&sealed[sealed.len() - 64..]).into_owned();
+    for node in 1..=3 {
+        let log = fs::read_to_string(machines.file(node, "log")).expect("it logs");
+        assert!(log.contains("fingerprint="), "{log}");
+        assert!(!log.contains(&text) && !log.contains(&token), "a secret is in a log");
+    }
 }

@@ -9,11 +9,12 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use bytes::Bytes;
 
 use super::client::ClientError;
-use super::race::{Attempted, Connection, Places, Race};
+use super::race::{Attempted, Connection, Failure, Places, Race};
 use super::{INDEX_HEADER, MemberList, Problem};
 use crate::ids::RequestId;
 use crate::observe::planted;
 use crate::ports::Env;
+use crate::security::Trust;
 use crate::status::Status;
 
 /// Pause between two rounds: longer than a refusal takes, shorter than an election.
@@ -91,6 +92,7 @@ struct Limits {
 pub(super) struct Calls {
     env: Env,
     places: Places,
+    trust: Trust,
     connection: Option<Connection>,
     limits: Limits,
 }
@@ -106,6 +108,8 @@ struct Tried {
     foreign: Option<Problem>,
     /// Who answered and is no node.
     alien: Option<String>,
+    /// Who answered and is not trusted.
+    distrusted: Option<String>,
     /// Who answered a look, and knows of no leader.
     leaderless: Option<(SocketAddr, Reply)>,
     last: String,
@@ -116,7 +120,13 @@ struct Tried {
 impl Calls {
     pub(super) fn new(env: Env, given: Vec<SocketAddr>) -> Calls {
         let limits = Limits { call_ms: 10_000, attempt_ms: 2_000, unanswered_ms: 2_500 };
-        Calls { env, places: Places::of(given), connection: None, limits }
+        let (trust, connection) = Default::default();
+        Calls { env, places: Places::of(given), trust, connection, limits }
+    }
+
+    pub(super) fn trust(&mut self, trust: Trust) {
+        self.trust = trust;
+        self.connection = None;
     }
 
     pub(super) fn limit_ms(&mut self, call_ms: u64, attempt_ms: u64) {
@@ -171,7 +181,7 @@ impl Calls {
 
     /// One round: asks one address after the other, the next as soon as one is late or has failed.
     async fn race(&mut self, call: &Rc<Call>, limit_ms: u64, tried: &mut Tried) -> Option<Ended> {
-        let mut race = Race::new(&self.env, call, limit_ms);
+        let mut race = Race::new(&self.env, &self.trust, call, limit_ms);
         let mut head_start_ms = HEAD_START_MS;
         match self.connection.take() {
             // It has answered before, and may have much to do now.
@@ -235,7 +245,7 @@ impl Calls {
         }
         let at = leader.unwrap_or(self.places.last());
         let kept = self.connection.take().filter(|kept| kept.at == at);
-        let mut race = Race::new(&self.env, call, limit_ms);
+        let mut race = Race::new(&self.env, &self.trust, call, limit_ms);
         race.ask(&self.places, at, kept);
         let attempted = race.first(None, &mut self.places).await?;
         match self.judge(call, attempted, tried) {
@@ -261,7 +271,12 @@ impl Calls {
                 }
                 verdict
             }
-            Err(detail) => {
+            Err(Failure::NotTrusted(detail)) => {
+                tried.distrusted = Some(format!("{at}: {detail}"));
+                tried.note(at, detail);
+                Verdict::Open
+            }
+            Err(Failure::Broken(detail)) => {
                 let may_have_written = was_sent && call.repeat.may_write();
                 tried.may_have_written |= may_have_written;
                 tried.is_answered |= may_have_written; // to the question whether it is there
@@ -318,12 +333,13 @@ impl Tried {
     }
 
     fn give_up(self, waited_ms: u64) -> ClientError {
-        let Tried { may_have_written, problem, foreign, alien, last, each, .. } = self;
-        match (may_have_written, problem.or(foreign), alien) {
+        let Tried { may_have_written, problem, foreign, alien, distrusted, last, each, .. } = self;
+        match (may_have_written, problem.or(foreign), distrusted, alien) {
             (true, ..) => ClientError::OutcomeUnknown { waited_ms, last },
-            (false, Some(problem), _) => ClientError::Refused(problem),
-            (false, None, Some(detail)) => ClientError::NotQuorate { detail },
-            (false, None, None) => ClientError::Unreachable { waited_ms, each: told(&each) },
+            (false, Some(problem), ..) => ClientError::Refused(problem),
+            (false, None, Some(detail), _) => ClientError::NotTrusted { detail },
+            (false, None, None, Some(detail)) => ClientError::NotQuorate { detail },
+            (false, None, None, None) => ClientError::Unreachable { waited_ms, each: told(&each) },
         }
     }
 }

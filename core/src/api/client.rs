@@ -30,6 +30,7 @@ use super::{
 use crate::ids::{LogIndex, NodeId, RequestId};
 use crate::ports::{Entropy, Env};
 use crate::replication::Consistency;
+use crate::security::Trust;
 use crate::status::Status;
 
 /// Why a call has no answer.
@@ -59,6 +60,15 @@ pub enum ClientError {
         waited_ms: u64,
         /// What the last address said.
         last: String,
+    },
+    /// Retry does not help. Nothing was sent.
+    #[error(
+        "Q1614 {detail}; nothing was sent; compare it with what the daemon logs as its \
+         fingerprint, and give that"
+    )]
+    NotTrusted {
+        /// Who shows what.
+        detail: String,
     },
     /// Something else listens there.
     #[error("Q1613 {detail}; nothing more was sent; check the address")]
@@ -105,6 +115,13 @@ impl Client {
     pub fn new(env: Env, addresses: Vec<SocketAddr>) -> Client {
         let entropy = env.entropy.clone();
         Client { calls: Calls::new(env, addresses), entropy }
+    }
+
+    /// The same with servers that show who they are; without this, whoever answers is believed.
+    #[must_use]
+    pub fn trusting(mut self, trust: Trust) -> Client {
+        self.calls.trust(trust);
+        self
     }
 
     /// The same with what it was told earlier about the members.

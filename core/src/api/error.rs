@@ -84,6 +84,18 @@ pub enum ApiError {
         /// The id of the node's own.
         this: String,
     },
+    /// Retry helps with TLS.
+    #[error(
+        "Q1071 other machines are answered here with TLS only; nothing was changed; \
+             use https on the same port"
+    )]
+    NotProtected,
+    /// Retry does not help.
+    #[error(
+        "Q1627 security.secret_file holds another secret than the cluster has; nothing was \
+             changed; remove the setting, or correct the file"
+    )]
+    OtherSecret,
     /// Retry helps once it was ordered to start or join one.
     #[error(
         "Q1621 the node at {this} has no cluster; nothing was changed; let it start or join one"
@@ -208,7 +220,9 @@ impl ApiError {
             ApiError::OtherCluster { .. } | ApiError::NoCluster { .. } => {
                 StatusCode::MISDIRECTED_REQUEST
             }
-            ApiError::HasCluster { .. }
+            ApiError::NotProtected => StatusCode::FORBIDDEN,
+            ApiError::OtherSecret
+            | ApiError::HasCluster { .. }
             | ApiError::OrderUnderWay
             | ApiError::HoldsData { .. }
             | ApiError::ClusterRefuses { .. } => StatusCode::CONFLICT,

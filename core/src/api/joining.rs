@@ -39,8 +39,9 @@ async fn admit(
     body: Body,
 ) -> Result<Response, ApiError> {
     let id = request::request_id(&headers)?;
-    let MemberBody { settings, public_key, vote, token } =
-        parsed(&request::body(&headers, body).await?)?;
+    let body: MemberBody = parsed(&request::body(&headers, body).await?)?;
+    let public_key = body.proven_key()?;
+    let MemberBody { settings, vote, token, .. } = body;
     let identity = api.node.identity();
     if token.cluster != identity.cluster {
         let (meant, this) = (token.cluster.to_string(), identity.cluster.to_string());
@@ -48,7 +49,7 @@ async fn admit(
     }
     let join = Join {
         settings,
-        public_key: thirty_two_bytes("public_key", &public_key)?,
+        public_key,
         becomes: Role::Full,
         zone: None,
         wants_vote: vote,
@@ -62,6 +63,7 @@ async fn admit(
         lineage: identity.lineage.0,
         generation: identity.generation.0,
         node,
+        secret: api.node.inner.secret.as_ref().map(|secret| secret.text().to_owned()),
     }))
 }
 
@@ -81,7 +83,8 @@ async fn invite(
     let expires_at_ms = api.node.wall_ms().saturating_add(expires_in_ms);
     let id = api.node.invite(secret_hash, uses_count, expires_at_ms, request).await?;
     let cluster_id = api.node.cluster().to_string();
-    Ok(json_response(&InvitedBody { cluster_id, id, expires_at_ms }))
+    let authority = api.node.authority();
+    Ok(json_response(&InvitedBody { cluster_id, id, expires_at_ms, authority }))
 }
 
 /// `GET /api/v1/tokens`: all that are kept, as far as this node has applied the log.

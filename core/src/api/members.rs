@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::json;
 use crate::ids::{LogIndex, NodeId};
 use crate::node::NodeHandle;
+use crate::security::Fingerprint;
 
 /// Who belongs to a cluster and where their APIs are, as of one entry of the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +20,9 @@ pub struct MemberList {
     pub cluster_id: String,
     /// The entry that changed the list last: of two lists of one cluster the greater is newer.
     pub version: LogIndex,
+    /// What the members' certificates lead to; absent without a secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority: Option<Fingerprint>,
     /// Ascending by id. Empty only while the cluster is being founded; then no answer carries it.
     pub members: Vec<MemberPlace>,
 }
@@ -67,7 +71,8 @@ impl MembersHeader {
             api: member.settings.api(),
         };
         let members = roster.members().map(place).collect();
-        let list = MemberList { cluster_id: node.cluster().to_string(), version, members };
+        let (cluster_id, authority) = (node.cluster().to_string(), node.authority());
+        let list = MemberList { cluster_id, version, authority, members };
         let value = header_value(&list);
         *made = Some((version, value.clone()));
         Some(value)

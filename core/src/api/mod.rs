@@ -39,14 +39,14 @@ pub use orders::{
     AdmittedBody, InviteBody, InvitedBody, JoinBody, MemberBody, OrderedBody, StartBody, TokenBody,
     TokensBody,
 };
-pub(crate) use serve::serve;
+pub(crate) use serve::{Entry, serve};
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{Method, Uri};
-use axum::middleware::{Next, from_fn_with_state, map_response_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state, map_response_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 
@@ -111,6 +111,7 @@ pub fn router(node: NodeHandle) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .fallback(unknown_path)
         .layer(from_fn_with_state(api.clone(), check_cluster))
+        .layer(from_fn(check_protected))
         .layer(map_response_with_state(api.clone(), tell_members))
         .merge(probes)
         .layer(map_response_with_state(api.clone(), count))
@@ -123,6 +124,15 @@ async fn unknown_path(uri: Uri) -> ApiError {
 
 async fn wrong_method(method: Method, uri: Uri) -> ApiError {
     ApiError::WrongMethod { method: method.to_string(), path: uri.path().to_owned() }
+}
+
+/// What others could read or change on its way is neither told nor taken.
+async fn check_protected(request: Request, next: Next) -> Response {
+    // Who serves the router by a listener of his own says nothing, and answers for it.
+    match request.extensions().get::<serve::Peer>() {
+        Some(peer) if !peer.is_protected => ApiError::NotProtected.into_response(),
+        Some(_) | None => next.run(request).await,
+    }
 }
 
 /// At an old address there may be a node of another cluster by now.

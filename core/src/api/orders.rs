@@ -1,10 +1,12 @@
 //! Orders to start or join a cluster, invitations and admissions: their JSON bodies, and what a
 //! client does with them.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use axum::http::Method;
 use bytes::Bytes;
+use ed25519_dalek::VerifyingKey;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -13,8 +15,9 @@ use super::request::malformed;
 use super::{ApiError, Client, ClientError, json};
 use crate::config::MemberSettings;
 use crate::ids::{ClusterId, LogIndex, NodeId, RequestId};
-use crate::membership::JoinToken;
 use crate::membership::join_token::{hash_of, hex, unhex};
+use crate::membership::{JoinToken, PublicKey};
+use crate::security::Fingerprint;
 
 /// The body of `POST /api/v1/cluster/start`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,10 +72,32 @@ pub struct MemberBody {
     pub vote: bool,
     /// The invitation, as text.
     pub token: JoinToken,
+    /// By that key, over what [`MemberBody::signed`] says: 128 hex digits. Who has only seen the
+    /// public half is told nothing.
+    pub signature: String,
+}
+
+impl MemberBody {
+    /// What the joiner signs.
+    pub(crate) fn signed(token: &JoinToken, public_key: &PublicKey) -> Vec<u8> {
+        let id = token.id.0.to_be_bytes();
+        [b"quorate join 1", &token.cluster.0[..], &id, public_key].concat()
+    }
+
+    /// Its key, if it has the secret half of that.
+    pub(super) fn proven_key(&self) -> Result<PublicKey, ApiError> {
+        let public_key = thirty_two_bytes("public_key", &self.public_key)?;
+        let wrong = || malformed("signature is not one by public_key".to_owned());
+        let key = VerifyingKey::from_bytes(&public_key).map_err(|_| wrong())?;
+        let signature: [u8; 64] = unhex(&self.signature).ok_or_else(wrong)?;
+        let signed = MemberBody::signed(&self.token, &public_key);
+        key.verify_strict(&signed, &signature.into()).map_err(|_| wrong())?;
+        Ok(public_key)
+    }
 }
 
 /// What a cluster says to a node that it has let in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdmittedBody {
     /// The cluster's id, 32 hex digits.
     pub cluster_id: String,
@@ -82,6 +107,16 @@ pub struct AdmittedBody {
     pub generation: u16,
     /// The node's id.
     pub node: NodeId,
+    /// The cluster's secret, if there is one: what its nodes know each other by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
+}
+
+/// Hides the secret: what is printed may be logged.
+impl fmt::Debug for AdmittedBody {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "AdmittedBody({} of {})", self.node, self.cluster_id)
+    }
 }
 
 /// The body of `POST /api/v1/tokens`.
@@ -105,6 +140,9 @@ pub struct InvitedBody {
     pub id: LogIndex,
     /// Milliseconds since 1970, by the clock of the node that was asked.
     pub expires_at_ms: u64,
+    /// What the members' certificates lead to; absent without a secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority: Option<Fingerprint>,
 }
 
 /// The answer to `GET /api/v1/tokens`.
@@ -180,7 +218,7 @@ impl Client {
             let detail = "the id of the cluster is not in our form".to_owned();
             return Err(ClientError::NotQuorate { detail });
         };
-        Ok((JoinToken { cluster, id: made.id, secret }, made))
+        Ok((JoinToken { cluster, id: made.id, secret, authority: made.authority }, made))
     }
 
     /// All join tokens that the cluster keeps, without their secrets.

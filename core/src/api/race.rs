@@ -10,6 +10,7 @@
 //! Read next: [`Race`], then `call.rs`, which judges the answers.
 
 use std::cell::Cell;
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -28,6 +29,7 @@ use tokio::task::JoinHandle;
 use super::call::{Call, Repeat, Reply};
 use super::{CLUSTER_HEADER, MEMBERS_HEADER, MemberList, REQUEST_ID_HEADER};
 use crate::ports::Env;
+use crate::security::{Fingerprint, Trust};
 
 /// The largest answer that is read: a full list as base64, and its keys.
 const ANSWER_SIZE_BYTES_MAX: usize = 16 << 20;
@@ -101,12 +103,28 @@ pub(super) struct Attempted {
     pub(super) at: SocketAddr,
     /// Whether the far end may have seen the request.
     pub(super) was_sent: bool,
-    pub(super) outcome: Result<(Reply, Connection), String>,
+    pub(super) outcome: Result<(Reply, Connection), Failure>,
+}
+
+/// Why an attempt has no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// Nothing was sent to who answers there.
+    NotTrusted(String),
+    /// It was never reached, or went silent.
+    Broken(String),
+}
+
+impl Failure {
+    fn of(error: &impl ToString) -> Failure {
+        Failure::Broken(error.to_string())
+    }
 }
 
 /// One call under way to several addresses.
 pub(super) struct Race {
     env: Env,
+    trust: Trust,
     call: Rc<Call>,
     limit_ms: u64,
     asked: Vec<SocketAddr>,
@@ -116,9 +134,10 @@ pub(super) struct Race {
 
 impl Race {
     /// Nobody is asked yet. Each attempt ends after `limit_ms`.
-    pub(super) fn new(env: &Env, call: &Rc<Call>, limit_ms: u64) -> Race {
+    pub(super) fn new(env: &Env, trust: &Trust, call: &Rc<Call>, limit_ms: u64) -> Race {
         Race {
             env: env.clone(),
+            trust: trust.clone(),
             call: call.clone(),
             limit_ms,
             asked: Vec::new(),
@@ -137,16 +156,18 @@ impl Race {
     /// Asks the node at `at`, over the open connection if there is one.
     pub(super) fn ask(&mut self, places: &Places, at: SocketAddr, kept: Option<Connection>) {
         let cluster = places.list().map(|list| list.cluster_id.clone());
-        let (env, call, limit_ms) = (self.env.clone(), self.call.clone(), self.limit_ms);
+        let authority = places.list().and_then(|list| list.authority);
+        let line = Line { env: self.env.clone(), trust: self.trust.clone(), at, authority };
+        let (call, limit_ms) = (self.call.clone(), self.limit_ms);
         let flag = Rc::new(Cell::new(false));
         self.asked.push(at);
         self.were_sent.push((at, flag.clone()));
         self.running.push(Box::pin(async move {
-            let sending = send(&env, at, kept, &call, cluster, &flag);
+            let sending = send(&line, kept, &call, cluster, &flag);
             let outcome = match tokio::time::timeout(Duration::from_millis(limit_ms), sending).await
             {
                 Ok(outcome) => outcome,
-                Err(_) => Err(format!("no answer in {limit_ms} ms")),
+                Err(_) => Err(Failure::Broken(format!("no answer in {limit_ms} ms"))),
             };
             Attempted { at, was_sent: flag.get(), outcome }
         }));
@@ -184,25 +205,24 @@ impl Race {
 /// Sends once. `was_sent` is true from the moment that the far end may have seen it; if it stays
 /// false, the reply is that of somebody who is no node of this cluster.
 async fn send(
-    env: &Env,
-    at: SocketAddr,
+    line: &Line,
     kept: Option<Connection>,
     call: &Call,
     cluster: Option<String>,
     was_sent: &Cell<bool>,
-) -> Result<(Reply, Connection), String> {
+) -> Result<(Reply, Connection), Failure> {
     let cluster = cluster.as_deref();
     // A connection is lent to one attempt: one that is dropped or breaks leaves no half behind.
     let mut connection = match still_open(kept).await {
         Some(connection) => connection,
         None => {
-            let mut connection = connect(env, at).await?;
+            let mut connection = line.connect().await?;
             if call.repeat.may_write() {
                 let told = connection.ask(&Call::read("/readyz".to_owned()), cluster).await?;
                 if !is_node(&told) {
                     return Ok((told, connection));
                 }
-                connection.requests.ready().await.map_err(|error| error.to_string())?;
+                connection.requests.ready().await.map_err(|error| Failure::of(&error))?;
             }
             connection
         }
@@ -218,7 +238,7 @@ fn is_node(told: &Reply) -> bool {
 }
 
 impl Connection {
-    async fn ask(&mut self, call: &Call, cluster: Option<&str>) -> Result<Reply, String> {
+    async fn ask(&mut self, call: &Call, cluster: Option<&str>) -> Result<Reply, Failure> {
         let mut request = Request::builder().method(call.method.clone()).uri(&call.path);
         request = request.header(HOST, self.at.to_string());
         if let Some(cluster) = cluster {
@@ -227,11 +247,13 @@ impl Connection {
         if let Repeat::Write(id) = call.repeat {
             request = request.header(REQUEST_ID_HEADER, id.to_string());
         }
-        let request = request.body(Full::new(call.body.clone())).map_err(|e| e.to_string())?;
-        let response = self.requests.send_request(request).await.map_err(|e| e.to_string())?;
+        let body = Full::new(call.body.clone());
+        let request = request.body(body).map_err(|error| Failure::of(&error))?;
+        let response = self.requests.send_request(request).await;
+        let response = response.map_err(|error| Failure::of(&error))?;
         let (parts, body) = response.into_parts();
         let body = Limited::new(body, ANSWER_SIZE_BYTES_MAX).collect().await;
-        let body = body.map_err(|error| error.to_string())?.to_bytes();
+        let body = body.map_err(|error| Failure::of(&error))?.to_bytes();
         Ok(Reply { status: parts.status, headers: parts.headers, body })
     }
 }
@@ -243,15 +265,32 @@ async fn still_open(kept: Option<Connection>) -> Option<Connection> {
     Some(connection)
 }
 
-async fn connect(env: &Env, at: SocketAddr) -> Result<Connection, String> {
-    let stream = env.net.connect(at).await.map_err(|error| error.to_string())?;
-    let (mut requests, driver) =
-        handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
-    let driver = tokio::task::spawn_local(async move {
-        // Whatever breaks the connection also fails the request that waits on it.
-        let _ = driver.await;
-    });
-    let is_ready = requests.ready().await.map_err(|error| error.to_string());
-    let connection = Connection { at, requests, driver };
-    is_ready.map(|()| connection)
+/// The way to one address.
+struct Line {
+    env: Env,
+    trust: Trust,
+    at: SocketAddr,
+    /// What the member list says that its certificates lead to.
+    authority: Option<Fingerprint>,
+}
+
+impl Line {
+    async fn connect(&self) -> Result<Connection, Failure> {
+        let Line { env, trust, at, authority } = self;
+        let stream = env.net.connect(*at).await.map_err(|error| Failure::of(&error))?;
+        let opened = trust.open(stream, *at, *authority, env).await;
+        let stream = opened.map_err(|error| match error.kind() {
+            io::ErrorKind::PermissionDenied => Failure::NotTrusted(error.to_string()),
+            _ => Failure::of(&error),
+        })?;
+        let shaken = handshake(TokioIo::new(stream)).await;
+        let (mut requests, driver) = shaken.map_err(|error| Failure::of(&error))?;
+        let driver = tokio::task::spawn_local(async move {
+            // Whatever breaks the connection also fails the request that waits on it.
+            let _ = driver.await;
+        });
+        let is_ready = requests.ready().await.map_err(|error| Failure::of(&error));
+        let connection = Connection { at: *at, requests, driver };
+        is_ready.map(|()| connection)
+    }
 }

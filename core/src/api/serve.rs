@@ -1,5 +1,8 @@
 //! The accept loop: connections of one listener, each a local task of the node.
 //!
+//! One port speaks HTTP with TLS and without: the first byte tells. Without TLS only this machine
+//! is served in full; others are told what needs no credentials.
+//!
 //! axum's own loop spawns tasks outside the node and stamps answers with the real date; both would
 //! make two runs of the simulator differ.
 
@@ -7,13 +10,17 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::task::{JoinError, JoinSet};
+use tower::Layer;
 
+use crate::observe::mark;
 use crate::ports::{Listener, Stream};
+use crate::security::Edge;
 use crate::watch;
 
 /// How long the head of a request may take, and how long an unused connection stays open.
@@ -25,14 +32,67 @@ const HEADERS_COUNT_MAX: usize = 64;
 const DRAIN_MS: u64 = 2_000;
 /// Pause after a failed accept; out of file handles, say, it would fail again at once.
 const ACCEPT_PAUSE_MS: u64 = 100;
+/// How long a handshake may take.
+const HANDSHAKE_TIMEOUT_MS: u64 = 5_000;
+/// The first byte of every TLS connection, and of no HTTP request. Source: RFC 8446, section 5.1.
+const TLS_HANDSHAKE: u8 = 22;
 
-/// Serves `router` on `listener` until `stop` becomes true or its sender is gone.
+/// How connections come in.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    /// What the node shows to those who speak TLS.
+    pub(crate) edge: Edge,
+    /// Whether nobody else can enter the network: then TLS is not asked for.
+    pub(crate) is_network_private: bool,
+}
+
+/// Who is at the other end of a connection; every request carries it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer {
+    /// Whether others can neither read nor change what is said.
+    pub(super) is_protected: bool,
+}
+
+impl Entry {
+    /// Makes the answering side of a stream. `None` if it ended, or did not begin in time.
+    async fn open(
+        &self,
+        stream: Box<dyn Stream>,
+        from: SocketAddr,
+    ) -> Option<(Box<dyn Stream>, Peer)> {
+        // One byte, so that what follows is read without a second copy.
+        let mut stream = BufReader::with_capacity(1, stream);
+        let limit = Duration::from_millis(HEAD_TIMEOUT_MS);
+        let first = tokio::time::timeout(limit, stream.fill_buf());
+        let is_tls = *first.await.ok()?.ok()?.first()? == TLS_HANDSHAKE;
+        if !is_tls {
+            let is_protected = self.is_network_private || from.ip().is_loopback();
+            return Some((Box::new(stream), Peer { is_protected }));
+        }
+        let accepting = self.edge.accept(Box::new(stream));
+        match tokio::time::timeout(Duration::from_millis(HANDSHAKE_TIMEOUT_MS), accepting).await {
+            Ok(Ok(stream)) => {
+                mark("api.tls");
+                Some((stream, Peer { is_protected: true }))
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(%from, %error, "no TLS handshake");
+                None
+            }
+            Err(_) => None,
+        }
+    }
+}
+
+/// Serves `router` on `listener`, as `entry` lets people in, until `stop` becomes true or its
+/// sender is gone.
 ///
 /// At most `connections_count_max` connections are open at once; more wait in the listener's
 /// queue. At the end nothing more is accepted, requests that were begun are answered for up to
 /// 2 s, and then everything is closed. Run it in the node's `LocalSet`.
 pub(crate) async fn serve(
     listener: Box<dyn Listener>,
+    entry: Entry,
     router: Router,
     connections_count_max: usize,
     stop: watch::Receiver<bool>,
@@ -48,7 +108,8 @@ pub(crate) async fn serve(
             Some(ended) = connections.join_next() => pass_panic_on(ended),
             accepted = listener.accept(), if has_room => match accepted {
                 Ok((stream, peer)) => {
-                    connections.spawn_local(connection(stream, peer, router.clone(), stop.clone()));
+                    let (entry, router, stop) = (entry.clone(), router.clone(), stop.clone());
+                    connections.spawn_local(connection(stream, peer, entry, router, stop));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "connection not accepted");
@@ -70,17 +131,25 @@ pub(crate) async fn serve(
 
 async fn connection(
     stream: Box<dyn Stream>,
-    peer: SocketAddr,
+    from: SocketAddr,
+    entry: Entry,
     router: Router,
     stop: watch::Receiver<bool>,
 ) {
+    let opened = tokio::select! {
+        biased;
+        () = stopped(stop.clone()) => None,
+        opened = entry.open(stream, from) => opened,
+    };
+    let Some((stream, peer)) = opened else { return };
+    let service = TowerToHyperService::new(Extension(peer).layer(router));
     let connection = http1::Builder::new()
         .auto_date_header(false)
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_millis(HEAD_TIMEOUT_MS))
         .max_headers(HEADERS_COUNT_MAX)
         .max_header_size(HEAD_SIZE_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         biased;
@@ -92,7 +161,7 @@ async fn connection(
     };
     if let Err(error) = ended {
         // A client that goes away is its own business; it is no transition of this node.
-        tracing::debug!(%peer, %error, "connection ended early");
+        tracing::debug!(%from, %error, "connection ended early");
     }
 }
 

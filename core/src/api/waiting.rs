@@ -10,6 +10,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use tokio::sync::{mpsc, oneshot};
@@ -18,7 +19,7 @@ use super::health::{self, boolean};
 use super::key_value::json_response;
 use super::orders::{JoinBody, OrderedBody, StartBody, parsed};
 use super::request::{self, malformed};
-use super::{ApiError, wrong_method};
+use super::{ApiError, check_protected, wrong_method};
 use crate::config::{ClusterSettings, MemberSettings};
 use crate::enlist::Order;
 use crate::enlist::shell::Given;
@@ -42,16 +43,19 @@ pub(crate) fn router(
     let probe = any(|method: Method, uri: Uri| async move {
         boolean(&method, &uri, false, &serde_json::json!({ "has_cluster": false }))
     });
-    Router::new()
+    let probes = Router::new()
         .route("/livez", get(health::livez))
-        .route("/readyz", get(|| async { (StatusCode::SERVICE_UNAVAILABLE, "not ready\n") }))
         .route("/health", probe.clone())
         .route("/leader", probe.clone())
-        .route("/replica", probe)
+        .route("/replica", probe);
+    Router::new()
+        .route("/readyz", get(|| async { (StatusCode::SERVICE_UNAVAILABLE, "not ready\n") }))
         .route("/api/v1/cluster/start", post(start))
         .route("/api/v1/cluster/join", post(join))
         .method_not_allowed_fallback(wrong_method)
         .fallback(no_cluster)
+        .layer(from_fn(check_protected))
+        .merge(probes)
         .with_state(Arc::new(Waiting { cluster, place, orders }))
 }
 
@@ -121,6 +125,7 @@ impl Waiting {
         match refusal {
             Refusal::UnderWay => ApiError::OrderUnderWay,
             Refusal::HoldsData { found } => ApiError::HoldsData { found: found.join(", ") },
+            Refusal::OtherSecret => ApiError::OtherSecret,
             Refusal::Refused(text) => ApiError::ClusterRefuses { text },
             Refusal::Unknown { waited_ms, last } => {
                 let detail = format!("not known after {waited_ms} ms whether it joined ({last})");

@@ -3,23 +3,25 @@
 
 use std::collections::BTreeMap;
 use std::future::pending;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::pin;
 
+use ed25519_dalek::{Signer, SigningKey};
 use futures_util::future::LocalBoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
-use super::state::{Effect, Enlisting, Input, Refusal, Told};
+use super::state::{Drawn, Effect, Enlisting, Input, Refusal, Told};
 use super::{Enlisted, Order};
 use crate::api::{self, AdmittedBody, Client, ClientError, MemberBody, MemberList, waiting};
 use crate::codec::Identity;
 use crate::config::{MemberSettings, Settings};
 use crate::ids::{ClusterId, Generation, Lineage, LogIndex, RequestId};
-use crate::membership::{JoinToken, PublicKey};
+use crate::membership::JoinToken;
+use crate::membership::join_token::hex;
 use crate::node::StartError;
 use crate::node::identity::{self, NewIdentity};
 use crate::ports::Env;
+use crate::security::{ClusterSecret, Edge, Trust};
 use crate::watch;
 
 /// Orders that may wait to be looked at.
@@ -38,7 +40,7 @@ pub(crate) struct Given {
 struct Shell<'a> {
     env: &'a Env,
     settings: &'a Settings,
-    public_key: PublicKey,
+    key: SigningKey,
     state: Enlisting,
     waiting: BTreeMap<u64, oneshot::Sender<Outcome>>,
     requests_count: u64,
@@ -48,21 +50,24 @@ struct Shell<'a> {
 /// Listens on the API port alone until an order is carried out.
 pub(super) async fn wait_for_order(env: &Env, settings: &Settings) -> Result<Enlisted, StartError> {
     // Before any cluster is asked: who dies half way must come back with the same key.
-    let public_key = identity::load_key(env, true)?.verifying_key().to_bytes();
+    let key = identity::load_key(env, true)?;
     let place = settings.place().expect("the settings were validated");
     let at = place.api();
     let taken = |error: std::io::Error| StartError::Port { at, detail: error.to_string() };
     let listener = env.net.listen(at).await.map_err(taken)?;
     let (given, mut orders) = mpsc::channel(ORDERS_COUNT_MAX);
     let (stop, stopping) = watch::channel(false);
-    let router = waiting::router(settings.cluster.clone(), place, given);
+    let router = waiting::router(settings.cluster.clone(), place.clone(), given);
     let count_max = settings.api.connections_count_max;
-    let mut serving = pin!(api::serve(listener, router, count_max, stopping));
-    tracing::info!(api = %at, "node waits for a cluster");
+    // Without a cluster it has nobody but itself to vouch for it.
+    let edge = Edge::new(None, &key, place.address, env);
+    tracing::info!(api = %at, fingerprint = %edge.fingerprint(), "node waits for a cluster");
+    let entry = api::Entry { edge, is_network_private: settings.cluster.is_network_private };
+    let mut serving = pin!(api::serve(listener, entry, router, count_max, stopping));
     let mut shell = Shell {
         env,
         settings,
-        public_key,
+        key,
         state: Enlisting::default(),
         waiting: BTreeMap::new(),
         requests_count: 0,
@@ -100,15 +105,20 @@ impl Shell<'_> {
         let request = self.requests_count;
         self.requests_count += 1;
         self.waiting.insert(request, reply);
-        let (found, drawn) = (self.found()?, identity::random_cluster_id(self.env));
-        Ok(Input::Ordered { request, id, order, found, drawn })
+        let found = self.found()?;
+        let named = self.settings.security.secret.as_ref();
+        let secret = named.is_none().then(|| ClusterSecret::drawn(&*self.env.entropy));
+        let drawn = Drawn { cluster: identity::random_cluster_id(self.env), secret };
+        let authority = named.map(ClusterSecret::fingerprint);
+        Ok(Input::Ordered { request, id, order, found, drawn, authority })
     }
 
     /// What only members of a cluster have in their data directory.
     fn found(&self) -> Result<Vec<String>, StartError> {
         let disk_error = |error: std::io::Error| StartError::Disk { detail: error.to_string() };
         let mut found = self.env.disk.list(Path::new("")).map_err(disk_error)?;
-        found.retain(|path| path != Path::new(crate::node::KEY));
+        let of_nobody = [crate::node::KEY, crate::node::SECRET];
+        found.retain(|path| of_nobody.iter().all(|own| path != Path::new(own)));
         found.extend(self.env.disk.list(Path::new("log")).map_err(disk_error)?);
         Ok(found.iter().map(|path| path.display().to_string()).collect())
     }
@@ -145,26 +155,42 @@ impl Shell<'_> {
         let Order::Join { place, nodes, token, wants_vote } = order else {
             unreachable!("who starts a cluster asks none")
         };
-        let public_key = crate::membership::join_token::hex(&self.public_key);
-        let body = MemberBody { settings: place, public_key, vote: wants_vote, token };
+        let public_key = self.key.verifying_key().to_bytes();
+        let signature = self.key.sign(&MemberBody::signed(&token, &public_key)).to_bytes();
+        let (public_key, signature) = (hex(&public_key), hex(&signature));
+        let body = MemberBody { settings: place, public_key, vote: wants_vote, token, signature };
         let env = self.env.clone();
-        self.asking = Some(Box::pin(ask(env, nodes, body, id)));
+        let trust = match token.authority {
+            Some(authority) => Trust::Pinned(vec![authority]),
+            None if self.settings.cluster.is_network_private => Trust::Network,
+            None => Trust::Pinned(Vec::new()),
+        };
+        let client = Client::new(env, nodes).trusting(trust);
+        let keeps_secret = self.settings.security.secret.is_none();
+        self.asking = Some(Box::pin(ask(client, body, id, keeps_secret)));
     }
 }
 
 /// Asks members to let this node in, for as long as a call of a client takes.
-async fn ask(env: Env, nodes: Vec<SocketAddr>, body: MemberBody, id: RequestId) -> Told {
+async fn ask(client: Client, body: MemberBody, id: RequestId, keeps_secret: bool) -> Told {
+    let JoinToken { cluster, authority, .. } = body.token;
     // A node of another cluster refuses what is for this one.
-    let JoinToken { cluster, .. } = body.token;
-    let of_cluster =
-        MemberList { cluster_id: cluster.to_string(), version: LogIndex(0), members: Vec::new() };
-    let mut client = Client::new(env, nodes).knowing(of_cluster);
+    let (cluster_id, version, members) = (cluster.to_string(), LogIndex(0), Vec::new());
+    let mut client = client.knowing(MemberList { cluster_id, version, authority, members });
     match client.admit(&body, id).await {
-        Ok(admitted) => Told::Admitted(identity_of(cluster, &admitted)),
+        Ok(admitted) => {
+            let identity = identity_of(cluster, &admitted);
+            let told = admitted.secret.filter(|_| keeps_secret);
+            match told.map(|text| ClusterSecret::from_text(&text)).transpose() {
+                Ok(secret) => Told::Admitted { identity, secret },
+                Err(error) => Told::Unknown(error.to_string()),
+            }
+        }
         Err(error @ ClientError::OutcomeUnknown { .. }) => Told::Unknown(error.to_string()),
         Err(
             error @ (ClientError::Refused(_)
             | ClientError::Unreachable { .. }
+            | ClientError::NotTrusted { .. }
             | ClientError::NotQuorate { .. }),
         ) => Told::Refused(error.to_string()),
     }

@@ -14,12 +14,14 @@ use crate::codec::Identity;
 use crate::ids::{ClusterId, RequestId};
 use crate::node::identity::{NewIdentity, first_of};
 use crate::ports::Now;
+use crate::security::{ClusterSecret, Fingerprint};
 
 /// How long a cluster may take to say whether the node may join.
 pub(crate) const JOIN_MS_MAX: u64 = 30_000;
 
 /// What the state machine is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, and seldom")]
 pub(crate) enum Input {
     /// Somebody gives an order.
     Ordered {
@@ -30,8 +32,10 @@ pub(crate) enum Input {
         order: Order,
         /// What lies in the data directory that only members of a cluster have.
         found: Vec<String>,
-        /// A cluster id that was never used.
-        drawn: ClusterId,
+        /// What a new cluster gets.
+        drawn: Drawn,
+        /// What the secret in this node's settings is known by, if they name one.
+        authority: Option<Fingerprint>,
     },
     /// What came of [`Effect::Ask`].
     Told(Told),
@@ -39,11 +43,24 @@ pub(crate) enum Input {
     Written,
 }
 
+/// What is drawn for a new cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Drawn {
+    /// Never used before.
+    pub(crate) cluster: ClusterId,
+    /// None if the settings name one.
+    pub(crate) secret: Option<ClusterSecret>,
+}
+
 /// How a cluster has answered a join.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Told {
     /// It is a member.
-    Admitted(Identity),
+    Admitted {
+        identity: Identity,
+        /// To be kept; none if the cluster has none, or the settings name it.
+        secret: Option<ClusterSecret>,
+    },
     /// It is not, or nobody was asked; in the words of who says so.
     Refused(String),
     /// It may be a member.
@@ -74,6 +91,8 @@ pub(crate) enum Refusal {
     Refused(String),
     /// The cluster may have let the node in.
     Unknown { waited_ms: u64, last: String },
+    /// The settings name another secret than that of the cluster.
+    OtherSecret,
     /// Another order was carried out.
     HasCluster(ClusterId),
 }
@@ -100,8 +119,9 @@ impl Enlisting {
     /// The only function that changes this state. Effects are performed in order.
     pub(crate) fn step(&mut self, now: Now, input: Input, out: &mut Vec<Effect>) {
         match input {
-            Input::Ordered { request, id, order, found, drawn } => {
-                self.begin(now, (request, id, order), found, drawn, out);
+            Input::Ordered { request, id, order, found, drawn, authority } => {
+                let refusal = refusal(&order, found, authority);
+                self.begin(now, (request, id, order), refusal, drawn, out);
             }
             Input::Told(told) => self.go_on(now, told, out),
             Input::Written => self.end(out),
@@ -114,8 +134,8 @@ impl Enlisting {
         &mut self,
         now: Now,
         (request, id, order): (u64, RequestId, Order),
-        found: Vec<String>,
-        drawn: ClusterId,
+        refusal: Option<Refusal>,
+        drawn: Drawn,
         out: &mut Vec<Effect>,
     ) {
         if let Some(done) = &self.done {
@@ -130,14 +150,15 @@ impl Enlisting {
             }
             return out.push(Effect::Answer { request, result: Err(Refusal::UnderWay) });
         }
-        if !found.is_empty() {
-            let result = Err(Refusal::HoldsData { found });
-            return out.push(Effect::Answer { request, result });
+        if let Some(refusal) = refusal {
+            return out.push(Effect::Answer { request, result: Err(refusal) });
         }
         let waiting = vec![request];
         let one = UnderWay { id, order, began_at: now, waiting, new: None };
         match one.order.clone() {
-            Order::Start { .. } => self.make(one, first_of(drawn), true, out),
+            Order::Start { .. } => {
+                self.make(one, (first_of(drawn.cluster), drawn.secret), true, out);
+            }
             order @ Order::Join { .. } => {
                 self.under_way = Some(one);
                 out.push(Effect::Ask { id, order });
@@ -149,7 +170,7 @@ impl Enlisting {
         let one = self.under_way.take().expect("only an order under way asks a cluster");
         let waited_ms = now.ms_since(one.began_at);
         match told {
-            Told::Admitted(identity) => self.make(one, identity, false, out),
+            Told::Admitted { identity, secret } => self.make(one, (identity, secret), false, out),
             Told::Refused(text) => one.refuse(&Refusal::Refused(text), out),
             Told::Unknown(last) if waited_ms >= JOIN_MS_MAX => {
                 one.refuse(&Refusal::Unknown { waited_ms, last }, out);
@@ -161,9 +182,15 @@ impl Enlisting {
         }
     }
 
-    fn make(&mut self, mut one: UnderWay, identity: Identity, founds: bool, out: &mut Vec<Effect>) {
+    fn make(
+        &mut self,
+        mut one: UnderWay,
+        (identity, secret): (Identity, Option<ClusterSecret>),
+        founds: bool,
+        out: &mut Vec<Effect>,
+    ) {
         let place = one.order.place().clone();
-        let new = NewIdentity { identity, place, founds, order: one.id };
+        let new = NewIdentity { identity, place, founds, order: one.id, secret };
         out.push(Effect::Make(new.clone()));
         one.new = Some(new);
         self.under_way = Some(one);
@@ -176,6 +203,19 @@ impl Enlisting {
         out.extend(one.waiting.into_iter().map(answer));
         out.push(Effect::End);
         self.done = Some(new);
+    }
+}
+
+/// Why the node cannot do what it is ordered, whoever else is asked.
+fn refusal(order: &Order, found: Vec<String>, authority: Option<Fingerprint>) -> Option<Refusal> {
+    if !found.is_empty() {
+        return Some(Refusal::HoldsData { found });
+    }
+    match order {
+        Order::Join { token, .. } if authority.is_some() && token.authority != authority => {
+            Some(Refusal::OtherSecret)
+        }
+        Order::Join { .. } | Order::Start { .. } => None,
     }
 }
 

@@ -1,12 +1,14 @@
 //! The life of an order as a table: what is asked, made and answered.
 
-use super::state::{Effect, Enlisting, Input, JOIN_MS_MAX, Refusal, Told};
+use super::state::{Drawn, Effect, Enlisting, Input, JOIN_MS_MAX, Refusal, Told};
 use super::*;
 use crate::codec::Identity;
 use crate::ids::{ClusterId, Generation, Lineage, LogIndex, NodeId, RequestId};
+use crate::node::identity::NewIdentity;
 use crate::ports::Now;
+use crate::security::ClusterSecret;
 
-const DRAWN: ClusterId = ClusterId([1; 16]);
+const DRAWN: Drawn = Drawn { cluster: ClusterId([1; 16]), secret: None };
 const OTHER: ClusterId = ClusterId([2; 16]);
 
 fn place(name: &str) -> MemberSettings {
@@ -18,18 +20,19 @@ fn start(name: &str) -> Order {
 }
 
 fn join(name: &str) -> Order {
-    let token = JoinToken { cluster: OTHER, id: LogIndex(5), secret: [7; 16] };
+    let token = JoinToken { cluster: OTHER, id: LogIndex(5), secret: [7; 16], authority: None };
     Order::Join { place: place(name), nodes: Vec::new(), token, wants_vote: false }
 }
 
 fn ordered(request: u64, id: u128, order: Order) -> Input {
-    Input::Ordered { request, id: RequestId(id), order, found: Vec::new(), drawn: DRAWN }
+    let (id, found, authority) = (RequestId(id), Vec::new(), None);
+    Input::Ordered { request, id, order, found, drawn: DRAWN, authority }
 }
 
 fn admitted(node: u64) -> Input {
     let (cluster, node) = (OTHER, NodeId(node));
     let identity = Identity { cluster, lineage: Lineage(0), generation: Generation(0), node };
-    Input::Told(Told::Admitted(identity))
+    Input::Told(Told::Admitted { identity, secret: None })
 }
 
 fn unknown() -> Input {
@@ -53,6 +56,7 @@ fn told(effect: Effect) -> String {
         }
         Effect::Answer { request, result: Ok(new) } => format!("{request}: {}", new.identity.node),
         Effect::Answer { request, result: Err(refusal) } => match refusal {
+            Refusal::OtherSecret => format!("{request}: another secret"),
             Refusal::UnderWay => format!("{request}: under way"),
             Refusal::HoldsData { found } => format!("{request}: holds {}", found.join(" ")),
             Refusal::Refused(text) => format!("{request}: {text}"),
@@ -105,6 +109,57 @@ fn a_data_directory_of_another_cluster_takes_no_order() {
     let mut node = Enlisting::default();
     let found = vec!["log/0001.segment".to_owned(), "state.redb".to_owned()];
     let (id, order) = (RequestId(9), start("n1"));
-    let input = Input::Ordered { request: 1, id, order, found, drawn: DRAWN };
+    let input = Input::Ordered { request: 1, id, order, found, drawn: DRAWN, authority: None };
     assert_eq!(step(&mut node, 0, input), "1: holds log/0001.segment state.redb");
+}
+
+fn secret(letter: char) -> ClusterSecret {
+    ClusterSecret::from_text(&letter.to_string().repeat(64)).expect("it is long enough")
+}
+
+/// What is made of a node whose settings name a secret, or not.
+fn made(state: &mut Enlisting, input: Input) -> NewIdentity {
+    let mut out = Vec::new();
+    state.step(Now::from_ms(0), input, &mut out);
+    match out.remove(0) {
+        Effect::Make(new) => new,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn who_starts_a_cluster_keeps_the_secret_that_was_drawn() {
+    let drawn = Drawn { cluster: OTHER, secret: Some(secret('a')) };
+    let (id, order, found) = (RequestId(9), start("n1"), Vec::new());
+    let input = Input::Ordered { request: 1, id, order, found, drawn, authority: None };
+    assert_eq!(made(&mut Enlisting::default(), input).secret, Some(secret('a')));
+}
+
+#[test]
+fn who_joins_keeps_the_secret_that_it_is_told_and_joins_none_whose_secret_is_not_its_own() {
+    let of = |authority: Option<char>| {
+        let Order::Join { place, nodes, token, wants_vote } = join("n2") else { unreachable!() };
+        let authority = authority.map(|letter| secret(letter).fingerprint());
+        Order::Join { place, nodes, token: JoinToken { authority, ..token }, wants_vote }
+    };
+    // What the settings name, what the token names, and what comes of it.
+    let table = [
+        (None, None, "ask 9 for n2"),
+        (None, Some('a'), "ask 9 for n2"),
+        (Some('a'), Some('a'), "ask 9 for n2"),
+        (Some('b'), Some('a'), "1: another secret"),
+        (Some('b'), None, "1: another secret"),
+    ];
+    for (named, token, expected) in table {
+        let (mut state, id, found) = (Enlisting::default(), RequestId(9), Vec::new());
+        let authority = named.map(|letter| secret(letter).fingerprint());
+        let order = of(token);
+        let input = Input::Ordered { request: 1, id, order, found, drawn: DRAWN, authority };
+        assert_eq!(step(&mut state, 0, input), expected, "{named:?}, {token:?}");
+        if expected.starts_with("ask") {
+            let identity = crate::node::identity::first_of(OTHER);
+            let told = Told::Admitted { identity, secret: token.map(secret) };
+            assert_eq!(made(&mut state, Input::Told(told)).secret, token.map(secret));
+        }
+    }
 }

@@ -1,8 +1,10 @@
-//! Who a node is, from its first start on: two small files in its data directory.
+//! Who a node is, from its first start on: small files in its data directory.
 //!
 //! `identity` names cluster, lineage, node and how often the node has booted; `node.key` holds the
-//! secret half of its ed25519 key pair. Both are written in one step, and never taken from
-//! settings again: a name that means another node than before is refused.
+//! secret half of its ed25519 key pair; `cluster.secret` is there on a node that was ordered to
+//! start or join a cluster, unless its settings name a file. Each is written in one step, and the
+//! first two are never taken from settings again: a name that means another node than before is
+//! refused.
 //!
 //! There are two kinds. One was made from `cluster.members`: the position there gives the id. The
 //! other was made by an order to start or join a cluster, and keeps everything that members would
@@ -17,13 +19,14 @@ use ed25519_dalek::SigningKey;
 use super::StartError;
 #[cfg(feature = "api")]
 use super::stored::Ordered;
-use super::stored::{IDENTITY, KEY, Made, Stored, seal, unseal};
+use super::stored::{IDENTITY, KEY, Made, SECRET, Stored, seal, unseal};
 use crate::codec::Identity;
 use crate::config::{MemberSettings, Settings};
 #[cfg(feature = "api")]
 use crate::ids::NodeId;
 use crate::ids::{ClusterId, Generation, Lineage, RequestId};
 use crate::ports::{Disk, Env};
+use crate::security::{ClusterSecret, UnfitSecret};
 
 /// A node's identity, its place, and its key pair.
 pub(crate) struct Own {
@@ -31,6 +34,8 @@ pub(crate) struct Own {
     /// From 1; 1 at the first start.
     pub(crate) boot_count: u64,
     pub(crate) key: SigningKey,
+    /// What the settings say, else what was made or brought by an order.
+    pub(crate) secret: Option<ClusterSecret>,
     /// Where it listens, and its name.
     pub(crate) place: MemberSettings,
     /// Who founds the cluster, in the order of their ids; nobody, on a node that joined one.
@@ -48,6 +53,8 @@ pub(crate) struct NewIdentity {
     /// Whether it is the only founder.
     pub(crate) founds: bool,
     pub(crate) order: RequestId,
+    /// To be kept, unless the settings name one.
+    pub(crate) secret: Option<ClusterSecret>,
 }
 
 /// Reads the identity, making it at the first start from listed members, and counts the boot.
@@ -61,7 +68,20 @@ pub(super) fn load(env: &Env, settings: &Settings) -> Result<Own, StartError> {
     *stored.boot_count_mut() += 1;
     write(&*env.disk, &stored)?;
     let (identity, boot_count, order) = (stored.identity(), stored.boot_count(), stored.order());
-    Ok(Own { identity, boot_count, key, place, founders, order })
+    let secret = match &settings.security.secret {
+        Some(secret) => Some(secret.clone()),
+        None => kept_secret(&*env.disk)?,
+    };
+    Ok(Own { identity, boot_count, key, secret, place, founders, order })
+}
+
+/// The secret that an order has made or brought.
+fn kept_secret(disk: &dyn Disk) -> Result<Option<ClusterSecret>, StartError> {
+    let Some(bytes) = disk.read(Path::new(SECRET)).map_err(refused)? else { return Ok(None) };
+    let text: String = unseal(&bytes, SECRET)?;
+    let unfit =
+        |error: UnfitSecret| StartError::Damaged { file: SECRET, detail: error.to_string() };
+    ClusterSecret::from_text(&text).map(Some).map_err(unfit)
 }
 
 /// Where the node of this data directory listens, as [`load`] will say; `None` if there is no
@@ -74,7 +94,7 @@ pub(crate) fn place(env: &Env, settings: &Settings) -> Result<Option<MemberSetti
 /// Writes the identity that an order makes. Afterwards the node starts as that, for ever.
 #[cfg(feature = "api")]
 pub(crate) fn make(env: &Env, settings: &Settings, new: &NewIdentity) -> Result<(), StartError> {
-    let NewIdentity { identity, place, founds, order } = new;
+    let NewIdentity { identity, place, founds, order, secret } = new;
     let Identity { cluster, lineage, generation, node } = *identity;
     let written = written(settings, &place.name);
     let stored = Stored::Ordered(Ordered {
@@ -89,6 +109,16 @@ pub(crate) fn make(env: &Env, settings: &Settings, new: &NewIdentity) -> Result<
         founds: *founds,
         order: *order,
     });
+    let path = Path::new(SECRET);
+    match secret {
+        Some(secret) => env.disk.replace(path, &seal(&secret.text())).map_err(refused)?,
+        // An order that was cut off may have left one.
+        None if env.disk.read(path).map_err(refused)?.is_some() => {
+            env.disk.remove(path).map_err(refused)?;
+        }
+        None => {}
+    }
+    // Last: from here on the node is a member.
     write(&*env.disk, &stored)
 }
 

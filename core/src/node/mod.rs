@@ -18,7 +18,7 @@ mod wire;
 pub use joining::AdmissionError;
 pub use start::start;
 #[cfg(feature = "api")]
-pub(crate) use stored::KEY;
+pub(crate) use stored::{KEY, SECRET};
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -35,6 +35,7 @@ use crate::leader::{Leadership, Switchover};
 use crate::membership::{ChangeMembers, Roster};
 use crate::ports::Env;
 use crate::replication::{Answer, Consistency, Propose, Proposed, Read, Stop, StoreError, Write};
+use crate::security::{ClusterSecret, Fingerprint};
 use crate::status::{AskStatus, Status};
 use crate::watch;
 
@@ -114,6 +115,8 @@ pub(crate) struct Inner {
     pub(crate) order: RequestId,
     /// Its name, and where it listens.
     pub(crate) place: MemberSettings,
+    /// The cluster's, if there is one.
+    pub(crate) secret: Option<ClusterSecret>,
     pub(crate) env: Env,
     pub(crate) propose: Recipient<Propose>,
     pub(crate) read: Recipient<Read>,
@@ -131,6 +134,11 @@ impl NodeHandle {
     /// The node's id in its cluster.
     pub fn node(&self) -> NodeId {
         self.inner.identity.node
+    }
+
+    /// What clients know its cluster by; `None` without a secret.
+    pub fn authority(&self) -> Option<Fingerprint> {
+        self.inner.secret.as_ref().map(ClusterSecret::fingerprint)
     }
 
     /// The id of the cluster that it belongs to.

@@ -56,7 +56,7 @@ pub async fn start(
 
 async fn open_doors(env: &Env, settings: &Settings, own: &Own) -> Result<Doors, StartError> {
     let keys = KnownKeys::default();
-    let protection = match &settings.security.secret {
+    let protection = match &own.secret {
         None => Protection::none(),
         Some(secret) => {
             let (node, boot_count) = (own.identity.node, own.boot_count);

@@ -1,4 +1,4 @@
-//! The bytes of the two files that say who a node is: a checksum, and bincode behind it.
+//! The bytes of the files that say who a node is: a checksum, and bincode behind it.
 //!
 //! The first byte of `identity` is its version. Both stay readable: 1 is made from
 //! `cluster.members`, and read by every build; 2 by an order.
@@ -13,6 +13,8 @@ use crate::ids::{ClusterId, Generation, Lineage, NodeId, RequestId};
 
 pub(crate) const IDENTITY: &str = "identity";
 pub(crate) const KEY: &str = "node.key";
+/// The cluster's secret, if an order to start or join has made or brought it.
+pub(crate) const SECRET: &str = "cluster.secret";
 
 /// What is in `identity`.
 #[derive(Clone, Debug, PartialEq, Eq)]

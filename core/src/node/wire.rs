@@ -30,6 +30,8 @@ use crate::replication::{
     SharedMachine, SnapshotStore, StartConsensus, Tasks,
 };
 use crate::rpc::{Calling, Refused, Server};
+#[cfg(feature = "api")]
+use crate::security::Edge;
 use crate::security::{KnownKeys, Protection};
 use crate::watch;
 
@@ -338,6 +340,7 @@ impl Common {
             identity: self.own.identity,
             order: self.own.order,
             place: self.own.place.clone(),
+            secret: self.own.secret.clone(),
             env: self.env.clone(),
             propose: replication.clone().recipient(),
             read: replication.clone().recipient(),
@@ -356,10 +359,15 @@ impl Common {
     #[cfg(feature = "api")]
     fn serve_api(&self, listener: Option<Box<dyn Listener>>, handle: &NodeHandle) {
         let Some(listener) = listener else { return };
+        let Own { secret, key, place, .. } = &self.own;
+        let edge = Edge::new(secret.as_ref(), key, place.address, &self.env);
+        tracing::info!(api = %place.api(), fingerprint = %edge.fingerprint(), "api open");
+        let is_network_private = self.settings.cluster.is_network_private;
+        let entry = crate::api::Entry { edge, is_network_private };
         let router = crate::api::router(handle.clone());
         let count_max = self.settings.api.connections_count_max;
         let (stop, stopping) = watch::channel(false);
         self.tasks.at_end(move || drop(stop));
-        tokio::task::spawn_local(crate::api::serve(listener, router, count_max, stopping));
+        tokio::task::spawn_local(crate::api::serve(listener, entry, router, count_max, stopping));
     }
 }

@@ -22,7 +22,8 @@ const fn mark(name: &'static str, means: &'static str) -> Mark {
 }
 
 /// Every place.
-pub const MARKS: [Mark; 38] = [
+pub const MARKS: [Mark; 39] = [
+    mark("api.tls", "somebody spoke TLS with an API"),
     mark("handover.aborted", "the target stayed behind: the leader goes on"),
     mark("handover.not_taken", "a transfer was answered by nobody, or by another than its target"),
     mark("handover.taken", "the target leads"),

@@ -8,6 +8,7 @@
 //! - Certificates for the same node at the same second have the same size and content.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use ed25519_dalek::{Signer, SigningKey};
 use rcgen::{
@@ -17,7 +18,8 @@ use rcgen::{
 use rustls::pki_types::CertificateDer;
 use time::OffsetDateTime;
 
-use super::ClusterSecret;
+use super::secret::AUTHORITY;
+use super::{ClusterSecret, Fingerprint};
 use crate::ids::NodeId;
 use crate::membership::PublicKey;
 use crate::ports::UnixMs;
@@ -68,10 +70,23 @@ impl PublicKeyData for Theirs {
     }
 }
 
+/// What a certificate is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Subject {
+    /// A node towards other nodes, on both sides of a stream.
+    Member(NodeId),
+    /// A node towards clients of its API.
+    Server {
+        /// Where they reach it.
+        address: IpAddr,
+    },
+}
+
 /// Who certifies the nodes of one cluster.
 pub(super) struct Authority {
     issuer: Issuer<'static, Ours>,
     certificate: CertificateDer<'static>,
+    fingerprint: Fingerprint,
 }
 
 impl fmt::Debug for Authority {
@@ -82,7 +97,13 @@ impl fmt::Debug for Authority {
 
 impl Authority {
     pub(super) fn of(secret: &ClusterSecret) -> Authority {
-        let key = Ours::of(SigningKey::from_bytes(&secret.key(&[b"authority"])));
+        Authority::with(&SigningKey::from_bytes(&secret.key(&[AUTHORITY])))
+    }
+
+    /// The authority that has this key: a node that has no secret certifies itself.
+    pub(super) fn with(key: &SigningKey) -> Authority {
+        let key = Ours::of(key.clone());
+        let fingerprint = Fingerprint::of_key(&key.1);
         let mut params = CertificateParams::default(); // until 4096
         params.not_before = OffsetDateTime::UNIX_EPOCH; // some clocks begin there
         params.distinguished_name.push(DnType::CommonName, "quorate cluster");
@@ -91,7 +112,11 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         let certificate = params.self_signed(&key).expect("a key of ours signs");
         let certificate = certificate.der().clone();
-        Authority { issuer: Issuer::new(params, key), certificate }
+        Authority { issuer: Issuer::new(params, key), certificate, fingerprint }
+    }
+
+    pub(super) fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
     }
 
     /// The authority's own certificate, which all others lead to.
@@ -103,24 +128,35 @@ impl Authority {
     /// after it.
     pub(super) fn issue(
         &self,
-        node: NodeId,
+        subject: &Subject,
         key: PublicKey,
         wall: UnixMs,
     ) -> CertificateDer<'static> {
         let mut params = CertificateParams::default();
         params.not_before = date(wall.0.saturating_sub(CLOCKS_DIFFER_MS_MAX));
         params.not_after = date(wall.0.saturating_add(CERTIFICATE_LIFE_MS));
-        params.distinguished_name.push(DnType::CommonName, node.to_string());
-        let name = name_of(node).try_into().expect("a node's name is ASCII");
-        params.subject_alt_names = vec![SanType::DnsName(name)];
-        // Positive, of one size, and never the same for two certificates of one node.
-        let mut serial = vec![1];
-        serial.extend(node.0.to_be_bytes());
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        // Positive, of one size, and never the same for two certificates of one authority.
+        let mut serial;
+        match subject {
+            Subject::Member(node) => {
+                params.distinguished_name.push(DnType::CommonName, node.to_string());
+                let name = name_of(*node).try_into().expect("a node's name is ASCII");
+                params.subject_alt_names = vec![SanType::DnsName(name)];
+                params.extended_key_usages.push(ExtendedKeyUsagePurpose::ClientAuth);
+                serial = vec![1];
+                serial.extend(node.0.to_be_bytes());
+            }
+            Subject::Server { address } => {
+                params.distinguished_name.push(DnType::CommonName, "quorate node");
+                params.subject_alt_names = vec![SanType::IpAddress(*address)];
+                serial = vec![2];
+                serial.extend(&key[..8]);
+            }
+        }
         serial.extend((wall.0 / 1_000).to_be_bytes());
         params.serial_number = Some(SerialNumber::from_slice(&serial));
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages =
-            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let issued = params.signed_by(&Theirs(key), &self.issuer);
         issued.expect("a key of ours signs").der().clone()
     }

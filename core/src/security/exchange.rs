@@ -31,13 +31,18 @@ use crate::ports::Entropy;
 #[derive(Clone)]
 pub(super) struct Own {
     pub(super) entropy: Arc<dyn Entropy>,
-    /// Grown out of the cluster's secret.
-    key: Arc<[u8; 32]>,
+    /// Grown out of the cluster's secret; none where anybody may shake hands.
+    key: Option<Arc<[u8; 32]>>,
 }
 
 impl Own {
     pub(super) fn new(entropy: Arc<dyn Entropy>, secret: &ClusterSecret) -> Own {
-        Own { entropy, key: Arc::new(secret.key(&[b"streams"])) }
+        Own { entropy, key: Some(Arc::new(secret.key(&[b"streams"]))) }
+    }
+
+    /// For what is open to everybody: the API, and who asks there.
+    pub(super) fn open(entropy: Arc<dyn Entropy>) -> Own {
+        Own { entropy, key: None }
     }
 }
 
@@ -103,8 +108,11 @@ impl ActiveKeyExchange for Exchange {
         if planted("secret_not_asked") {
             return Ok(SharedSecret::from(shared.as_bytes().as_slice()));
         }
-        let key = CURRENT.with_borrow(|own| own.as_ref().map(|own| own.key.clone()));
-        let key = key.ok_or_else(|| Error::General("nobody shakes hands".to_owned()))?;
+        let own = CURRENT.with_borrow(Clone::clone);
+        let own = own.ok_or_else(|| Error::General("nobody shakes hands".to_owned()))?;
+        let Some(key) = own.key else {
+            return Ok(SharedSecret::from(shared.as_bytes().as_slice()));
+        };
         let mixed = Salt::new(HKDF_SHA256, key.as_slice()).extract(shared.as_bytes());
         let mut bytes = Zeroizing::new([0; 32]);
         let grown = mixed.expand(&[b"quorate streams 1"], HKDF_SHA256);

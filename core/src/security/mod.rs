@@ -11,20 +11,34 @@
 //! - A datagram is accepted at most once.
 //! - No clock decides about a key that the roster names.
 //!
-//! Read next: [`Protection`], then `tls.rs` for streams and `datagrams.rs` for datagrams.
+//! The API is for everybody who can prove to be a user; there only the server shows who it is.
+//!
+//! Read next: [`Protection`], then `tls.rs` for streams and `datagrams.rs` for datagrams; `edge.rs`
+//! and `trust.rs` for the API.
 
 mod certificate;
 pub(crate) mod datagrams;
+#[cfg(feature = "api")]
+mod edge;
 mod exchange;
+mod fingerprint;
 mod keys;
+mod own;
 mod secret;
 #[cfg(test)]
 pub(crate) mod tests;
 mod tls;
+#[cfg(feature = "api")]
+mod trust;
 mod window;
 
+#[cfg(feature = "api")]
+pub(crate) use edge::Edge;
+pub use fingerprint::{Fingerprint, NoFingerprint};
 pub(crate) use keys::KnownKeys;
 pub use secret::{ClusterSecret, UnfitSecret};
+#[cfg(feature = "api")]
+pub use trust::{Seen, Trust};
 
 use std::io;
 use std::sync::Arc;

@@ -14,7 +14,7 @@ use rustls::DigitallySignedStruct;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 
-use super::certificate::{Authority, name_of, node_of};
+use super::certificate::{Authority, Subject, name_of, node_of};
 use super::exchange::{Own, shaking_as};
 use super::tls::{provider, signing};
 use super::*;
@@ -222,7 +222,8 @@ async fn said_to(letter: char, shown: Option<Shown>, at: &Node) -> Result<NodeId
         Some(Shown { authority, node, key: of, wall_ms }) => {
             let public = key(of).verifying_key().to_bytes();
             let authority = Authority::of(&secret(authority));
-            let chain = vec![authority.issue(NodeId(node), public, UnixMs(wall_ms))];
+            let chain =
+                vec![authority.issue(&Subject::Member(NodeId(node)), public, UnixMs(wall_ms))];
             client.with_client_auth_cert(chain, signing(&key(of)).into()).unwrap()
         }
     };
@@ -374,8 +375,10 @@ fn the_same_secret_makes_the_same_authority_and_certificates_of_one_size() {
     assert_eq!(one.certificate(), other.certificate());
     assert_ne!(one.certificate(), Authority::of(&secret('b')).certificate());
     let public = |id| key(id).verifying_key().to_bytes();
-    let size = |id, wall| one.issue(NodeId(id), public(id), UnixMs(wall)).len();
-    assert_eq!(one.issue(NodeId(1), public(1), TODAY), other.issue(NodeId(1), public(1), TODAY));
+    let member = |id| Subject::Member(NodeId(id));
+    let size = |id, wall| one.issue(&member(id), public(id), UnixMs(wall)).len();
+    let issued = |authority: &Authority| authority.issue(&member(1), public(1), TODAY);
+    assert_eq!(issued(&one), issued(&other));
     // Sizes must not tell two runs of the simulator apart.
     let sizes: BTreeSet<usize> = (1..=9).map(|id| size(id, TODAY.0 + id * 77_777_777)).collect();
     assert_eq!(sizes.len(), 1, "{sizes:?}");

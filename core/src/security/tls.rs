@@ -6,18 +6,14 @@
 
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Arc;
 
 use ed25519_dalek::SigningKey;
+use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::{CryptoProvider, ring as provided, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, TrustAnchor, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{ClientHello, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
-use rustls::time_provider::TimeProvider;
 use rustls::version::TLS13;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, ServerConfig,
@@ -26,16 +22,16 @@ use rustls::{
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
-use super::certificate::{Authority, CERTIFICATE_LIFE_MS, name_of, node_of};
+use super::certificate::{Authority, Subject, name_of, node_of};
 use super::exchange::{Drawn, Own, X25519, shaking_as};
+use super::fingerprint::SPKI_PREFIX;
+use super::own::{OwnCertificate, WallTime};
 use super::{ClusterSecret, KnownKeys};
 use crate::ids::NodeId;
 use crate::membership::PublicKey;
 use crate::observe::{mark, planted};
-use crate::ports::{Clock, Env, Stream, UnixMs};
+use crate::ports::{Env, Stream};
 
-/// What stands before the 32 bytes of an ed25519 public key. Source: RFC 8410, section 4.
-const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 3, 0x21, 0];
 /// What stands before the 32 bytes of its secret half. Source: RFC 8410, section 7.
 const PKCS8_PREFIX: [u8; 16] =
     [0x30, 0x2e, 2, 1, 0, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
@@ -67,7 +63,8 @@ impl Tls {
         let anchor = anchor.expect("our authority's certificate can be read").to_owned();
         let judge = Arc::new(Judge { anchors: vec![anchor], known, provider: provider.clone() });
         let time = Arc::new(WallTime(env.clock.clone()));
-        let own = Arc::new(OwnCertificate::new(authority, node, key, env.clock.clone()));
+        let own = OwnCertificate::new(authority, Subject::Member(node), key, env.clock.clone());
+        let own = Arc::new(own);
         let mut client = ClientConfig::builder_with_details(provider.clone(), time.clone())
             .with_protocol_versions(&[&TLS13])
             .expect("the provider has suites of TLS 1.3")
@@ -193,7 +190,7 @@ fn owner_of(shown: &CertificateDer<'_>) -> Result<NodeId, Error> {
     named_in(&EndEntityCert::try_from(shown).map_err(refusal)?)
 }
 
-fn key_in(certificate: &EndEntityCert<'_>) -> Result<PublicKey, Error> {
+pub(super) fn key_in(certificate: &EndEntityCert<'_>) -> Result<PublicKey, Error> {
     let info = certificate.subject_public_key_info();
     let key = info.as_ref().strip_prefix(&SPKI_PREFIX).and_then(|key| key.try_into().ok());
     key.ok_or(Error::InvalidCertificate(CertificateError::BadEncoding))
@@ -204,7 +201,7 @@ fn named_in(certificate: &EndEntityCert<'_>) -> Result<NodeId, Error> {
     node.ok_or(Error::InvalidCertificate(CertificateError::NotValidForName))
 }
 
-fn refusal(error: webpki::Error) -> Error {
+pub(super) fn refusal(error: webpki::Error) -> Error {
     let error = match error {
         webpki::Error::BadDer | webpki::Error::BadDerTime => CertificateError::BadEncoding,
         webpki::Error::CertExpired { .. } => CertificateError::Expired,
@@ -293,87 +290,5 @@ impl ClientCertVerifier for Judge {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         ServerCertVerifier::supported_verify_schemes(self)
-    }
-}
-
-/// This node's certificate, issued anew when half of its life is over.
-struct OwnCertificate {
-    authority: Authority,
-    node: NodeId,
-    public_key: PublicKey,
-    key: Arc<dyn rustls::sign::SigningKey>,
-    clock: Arc<dyn Clock>,
-    issued: Mutex<Option<(UnixMs, Arc<CertifiedKey>)>>,
-}
-
-impl fmt::Debug for OwnCertificate {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.debug_struct("OwnCertificate").field("node", &self.node).finish_non_exhaustive()
-    }
-}
-
-impl OwnCertificate {
-    fn new(
-        authority: Authority,
-        node: NodeId,
-        key: &SigningKey,
-        clock: Arc<dyn Clock>,
-    ) -> OwnCertificate {
-        let signing = provided::sign::any_eddsa_type(&signing(key));
-        OwnCertificate {
-            authority,
-            node,
-            public_key: key.verifying_key().to_bytes(),
-            key: signing.expect("an ed25519 key of ours can sign"),
-            clock,
-            issued: Mutex::new(None),
-        }
-    }
-
-    fn current(&self) -> Arc<CertifiedKey> {
-        let wall = self.clock.wall();
-        let mut issued = self.issued.lock().expect("no code panics while it holds this");
-        if let Some((at, shown)) = issued.as_ref() {
-            // A clock that was put back makes one anew, too.
-            if (at.0..at.0.saturating_add(CERTIFICATE_LIFE_MS / 2)).contains(&wall.0) {
-                return shown.clone();
-            }
-            mark("security.certificate_renewed");
-        }
-        let certificate = self.authority.issue(self.node, self.public_key, wall);
-        let shown = Arc::new(CertifiedKey::new(vec![certificate], self.key.clone()));
-        *issued = Some((wall, shown.clone()));
-        shown
-    }
-}
-
-impl ResolvesClientCert for OwnCertificate {
-    fn resolve(
-        &self,
-        _root_hint_subjects: &[&[u8]],
-        _sigschemes: &[SignatureScheme],
-    ) -> Option<Arc<CertifiedKey>> {
-        Some(self.current())
-    }
-
-    fn has_certs(&self) -> bool {
-        true
-    }
-}
-
-impl ResolvesServerCert for OwnCertificate {
-    fn resolve(&self, _client_hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.current())
-    }
-}
-
-/// The node's wall clock, for the dates of certificates.
-#[derive(Debug)]
-struct WallTime(Arc<dyn Clock>);
-
-impl TimeProvider for WallTime {
-    fn current_time(&self) -> Option<UnixTime> {
-        let wall = Duration::from_millis(self.0.wall().0);
-        Some(UnixTime::since_unix_epoch(wall))
     }
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use quorate_core::api::{JoinBody, OrderedBody, StartBody};
+use quorate_core::security::Trust;
 use quorate_core::status::Status;
 use serde::Serialize;
 
@@ -84,10 +85,10 @@ struct OrderedOutput<'a> {
 pub(super) async fn start(arguments: StartArguments) -> Result<Exit, CommandError> {
     let StartArguments { order } = arguments;
     let began = Instant::now();
-    let mut nodes = found(&order).await?;
+    let (mut nodes, trust) = found(&order).await?;
     let body = StartBody { name: order.cluster_node_name.clone(), address: order.cluster_host_ip };
     let ordered = nodes.client().start_cluster(&body).await?;
-    let state = reached(&order, &ordered, began, |status| match status.leader {
+    let state = reached(&order, &ordered, (began, trust), |status| match status.leader {
         Some(leader) if leader == status.node && status.has_leader() => Ok("leader"),
         Some(_) | None => Err("does not lead yet"),
     });
@@ -101,7 +102,7 @@ pub(super) async fn start(arguments: StartArguments) -> Result<Exit, CommandErro
 pub(super) async fn join(arguments: JoinArguments) -> Result<Exit, CommandError> {
     let JoinArguments { members, token, vote, order } = arguments;
     let began = Instant::now();
-    let mut nodes = found(&order).await?;
+    let (mut nodes, trust) = found(&order).await?;
     let body = JoinBody {
         name: order.cluster_node_name.clone(),
         address: order.cluster_host_ip,
@@ -110,7 +111,7 @@ pub(super) async fn join(arguments: JoinArguments) -> Result<Exit, CommandError>
         vote,
     };
     let ordered = nodes.client().join_cluster(&body).await?;
-    let state = reached(&order, &ordered, began, |status| {
+    let state = reached(&order, &ordered, (began, trust), |status| {
         if status.applied_index < status.commit_index || !status.has_leader() {
             return Err("has not caught up yet");
         }
@@ -125,21 +126,23 @@ pub(super) async fn join(arguments: JoinArguments) -> Result<Exit, CommandError>
 }
 
 /// The node that is meant, which answers; from here on it may take as long as was said.
-async fn found(order: &OrderArguments) -> Result<Nodes, CommandError> {
-    let mut nodes = Nodes::new(&[Nodes::one_of(&order.nodes)?]);
+async fn found(order: &OrderArguments) -> Result<(Nodes, Trust), CommandError> {
+    let (at, trust) = Nodes::one_of(&order.nodes)?;
+    let mut nodes = Nodes::trusting(&[at], trust.clone());
     nodes.client().find().await?;
     let limit_ms = order.timeout.saturating_mul(1_000);
-    Ok(nodes.with_deadline_ms(limit_ms, limit_ms))
+    Ok((nodes.with_deadline_ms(limit_ms, limit_ms), trust))
 }
 
 /// Waits until the node is as far as `judge` wants it, and returns that.
 async fn reached(
     order: &OrderArguments,
     ordered: &OrderedBody,
-    began: Instant,
+    (began, trust): (Instant, Trust),
     judge: impl Fn(&Status) -> Result<&'static str, &'static str>,
 ) -> Result<&'static str, CommandError> {
-    let mut node = Nodes::new(&[ordered.api]).with_deadline_ms(LOOK_MS, LOOK_MS);
+    // It has the same key as before.
+    let mut node = Nodes::trusting(&[ordered.api], trust).with_deadline_ms(LOOK_MS, LOOK_MS);
     let mut told = "";
     loop {
         let judged = match node.status().await {

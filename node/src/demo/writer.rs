@@ -109,7 +109,11 @@ pub async fn put(
     let end_ns = BootClock.now().ns;
     let outcome = match &asked {
         Ok(_) => Outcome::Acknowledged,
-        Err(ClientError::Refused(_) | ClientError::Unreachable { .. }) => Outcome::Refused,
+        Err(
+            ClientError::Refused(_)
+            | ClientError::Unreachable { .. }
+            | ClientError::NotTrusted { .. },
+        ) => Outcome::Refused,
         Err(ClientError::OutcomeUnknown { .. } | ClientError::NotQuorate { .. }) => {
             Outcome::Unknown
         }

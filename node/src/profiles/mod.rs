@@ -13,6 +13,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use quorate_core::api::{ClientError, MemberList};
+use quorate_core::security::{Fingerprint, Seen, Trust};
 use quorate_core::status::Status;
 use serde::Serialize;
 
@@ -34,6 +35,10 @@ pub enum ProfilesCommand {
         /// Name of the new profile; the address as it is written, if none is given
         #[arg(long)]
         name: Option<String>,
+        /// What the node shows who it is by: its daemon logs it. Without it whoever answers is
+        /// believed this once
+        #[arg(long, value_name = "64 DIGITS", env = "QUORATE_FINGERPRINT")]
+        fingerprint: Option<Fingerprint>,
     },
     /// Print all profiles; the one in use has a star
     List {
@@ -144,7 +149,9 @@ pub fn run(command: ProfilesCommand) -> Exit {
 fn perform(command: ProfilesCommand) -> Result<Exit, CommandError> {
     let store = Store::of_user(|name| std::env::var_os(name)).ok_or(ProfileError::NoHome)?;
     match command {
-        ProfilesCommand::Use { target, name } => make_current(&store, &target, name)?,
+        ProfilesCommand::Use { target, name, fingerprint } => {
+            make_current(&store, &target, name, fingerprint)?;
+        }
         ProfilesCommand::List { json } => return print_all(&store.load()?, json),
         ProfilesCommand::ShowCurrent { json } => return print_current(&store.load()?, json),
         ProfilesCommand::Delete { name } => store.change(|profiles| {
@@ -158,12 +165,18 @@ fn perform(command: ProfilesCommand) -> Result<Exit, CommandError> {
     Ok(Exit::Good)
 }
 
-fn make_current(store: &Store, target: &str, name: Option<String>) -> Result<(), ProfileError> {
+fn make_current(
+    store: &Store,
+    target: &str,
+    name: Option<String>,
+    fingerprint: Option<Fingerprint>,
+) -> Result<(), ProfileError> {
     let known = store.load()?.profiles.remove(target).filter(|_| name.is_none());
+    let pins: Vec<_> = known.iter().flat_map(Profile::fingerprints).chain(fingerprint).collect();
     let made = match &known {
-        None => Some(ask(&places(target)?)?),
+        None => Some(ask(&places(target)?, pins)?),
         // It is in use whether or not anybody answers just now.
-        Some(profile) => match ask(&profile.given) {
+        Some(profile) => match ask(&profile.given, pins) {
             Ok(made) => Some(made),
             Err(ProfileError::Ask(ClientError::Unreachable { .. })) => None,
             Err(error) => return Err(error),
@@ -191,18 +204,28 @@ fn make_current(store: &Store, target: &str, name: Option<String>) -> Result<(),
     Ok(())
 }
 
-/// Makes a profile of what the first node says that answers.
-fn ask(given: &[Place]) -> Result<(Profile, Status), ProfileError> {
+/// Makes a profile of what the first node says that answers. Without pins whoever it is.
+fn ask(given: &[Place], pins: Vec<Fingerprint>) -> Result<(Profile, Status), ProfileError> {
     let addresses = addresses_of(given)?;
+    let seen = Seen::default();
+    let trust = match pins.is_empty() {
+        true => Trust::FirstUse(seen.clone()),
+        false => Trust::Pinned(pins.clone()),
+    };
     let asked = quorate_net::block_on(async {
-        let mut nodes = Nodes::new(&addresses);
+        let mut nodes = Nodes::trusting(&addresses, trust);
         let status = nodes.status().await?;
         Ok::<_, ClientError>((status, nodes.members().cloned()))
     });
     let refused = |cause| ProfileError::File { path: "the runtime".into(), cause };
     let (status, list) = asked.map_err(refused)??;
     let list = list.ok_or(ProfileError::NotFounded)?;
-    Ok((Profile { cluster: status.cluster.clone(), given: given.to_vec(), list }, status))
+    if let Some(shown) = seen.get() {
+        eprintln!("fingerprint {shown} taken on trust; compare it with what the daemon logs");
+    }
+    let (cluster, given) = (status.cluster.clone(), given.to_vec());
+    let trust = pins.into_iter().chain(seen.get()).collect();
+    Ok((Profile { cluster, given, trust, list }, status))
 }
 
 /// The places in a text, with commas between.

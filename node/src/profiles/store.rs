@@ -12,6 +12,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use quorate_core::api::MemberList;
+use quorate_core::security::Fingerprint;
 use serde::{Deserialize, Serialize};
 
 use super::ProfileError;
@@ -28,8 +29,19 @@ pub struct Profile {
     pub cluster: String,
     /// What it was made from. Asked when no member answers.
     pub given: Vec<Place>,
+    /// What servers show who they are by, besides what the list says: taken on trust by `profiles
+    /// use`, or given to it.
+    #[serde(default)]
+    pub trust: Vec<Fingerprint>,
     /// The members, as the newest answer said.
     pub list: MemberList,
+}
+
+impl Profile {
+    /// Everything that its servers are known by.
+    pub fn fingerprints(&self) -> impl Iterator<Item = Fingerprint> {
+        self.trust.iter().copied().chain(self.list.authority)
+    }
 }
 
 /// All profiles of one user.
@@ -147,7 +159,8 @@ mod tests {
         Profile {
             cluster: "quorate".to_owned(),
             given: vec!["10.0.0.1".parse().expect("a place"), "db:9".parse().expect("a place")],
-            list: MemberList { cluster_id, version, members: vec![member] },
+            trust: vec!["ab".repeat(32).parse().expect("64 digits")],
+            list: MemberList { cluster_id, version, authority: None, members: vec![member] },
         }
     }
 

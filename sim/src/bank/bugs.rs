@@ -11,7 +11,7 @@ const fn test(suite: &'static str, name: &'static str) -> Finder {
 }
 
 /// The bank, in the order of the promises.
-pub const BUGS: [Bug; 36] = [
+pub const BUGS: [Bug; 37] = [
     Bug {
         name: "vote_not_persisted",
         what: "a voter answers before its vote is on the disk, and forgets it with the next crash",
@@ -263,5 +263,15 @@ pub const BUGS: [Bug; 36] = [
         promises: &[25],
         found_by: scenario("join_by_token", 5),
         says: "and not refused with Q1042",
+    },
+    Bug {
+        name: "server_not_checked",
+        what: "whoever answers a joiner over TLS is taken for a member",
+        promises: &[26],
+        found_by: test(
+            "joining",
+            "each_order_that_does_not_fit_is_refused_by_its_code_and_changes_nothing",
+        ),
+        says: "right: Some(7)",
     },
 ];

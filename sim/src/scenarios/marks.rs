@@ -13,7 +13,12 @@ const REQUIRED: [(&str, &[&str]); 21] = [
     ("members_change", &["write.bounced"]),
     (
         "join_by_token",
-        &["membership.joined_by_token", "membership.join_repeated", "membership.learners_promoted"],
+        &[
+            "api.tls",
+            "membership.joined_by_token",
+            "membership.join_repeated",
+            "membership.learners_promoted",
+        ],
     ),
     ("power_cut_in_commit", &["leader.old_lease_waited_out", "vote.refused_leader_heard"]),
     ("storm", &["snapshot.restored_at_start", "snapshot.taken"]),

@@ -41,7 +41,8 @@ impl World {
             let fake = Fake::start(net.clone());
             let listener = net.listen(at(node)).await.expect("nobody listens there");
             let (stop, stopped) = watch::channel(false);
-            spawn_local(serve(listener, router(fake.handle.clone()), 8, stopped));
+            let (entry, router) = (super::serving::entry(&fake), router(fake.handle.clone()));
+            spawn_local(serve(listener, entry, router, 8, stopped));
             nodes.push(fake);
             stops.push(stop);
         }

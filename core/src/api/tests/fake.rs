@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use futures_util::future::LocalBoxFuture;
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
 use tokio::sync::mpsc;
 
 use crate::config::MemberSettings;
@@ -180,6 +182,7 @@ impl Fake {
             identity: first_of(ClusterId([0; 16])),
             order: RequestId::NONE,
             place: MemberSettings::at("n1", [127, 0, 0, 1].into()),
+            secret: None,
             env,
             propose: node.clone().recipient(),
             read: node.clone().recipient(),
@@ -228,7 +231,7 @@ impl Clock for TestClock {
         Now::from_ms(self.0.load(Ordering::Relaxed))
     }
     fn wall(&self) -> UnixMs {
-        unreachable!("the API shows no wall time")
+        UnixMs(1_795_000_000_000) // some day in 2026
     }
 }
 
@@ -314,12 +317,12 @@ impl Disk for Absent {
 }
 
 impl Entropy for Absent {
-    fn fork(&self, _: &'static str) -> rand::rngs::SmallRng {
+    fn fork(&self, _: &'static str) -> SmallRng {
         unreachable!("the API draws names only")
     }
     fn fill(&self, _: &'static str, bytes: &mut [u8]) {
         static DRAWN: AtomicU64 = AtomicU64::new(1);
-        bytes[..8].copy_from_slice(&DRAWN.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+        SmallRng::seed_from_u64(DRAWN.fetch_add(1, Ordering::Relaxed)).fill_bytes(bytes);
     }
 }
 

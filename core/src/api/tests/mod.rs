@@ -3,6 +3,7 @@
 mod client;
 mod fake;
 mod race;
+mod secure;
 mod serving;
 
 use std::future::Future;

@@ -30,7 +30,8 @@ fn list(cluster_id: &str, version: u64, nodes: &[usize]) -> MemberList {
         api: at(*node),
     };
     let members = nodes.iter().map(place).collect();
-    MemberList { cluster_id: cluster_id.to_owned(), version: LogIndex(version), members }
+    let (cluster_id, version) = (cluster_id.to_owned(), LogIndex(version));
+    MemberList { cluster_id, version, authority: None, members }
 }
 
 fn zeros() -> String {

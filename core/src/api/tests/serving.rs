@@ -4,14 +4,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ed25519_dalek::SigningKey;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::timeout;
 
 use super::fake::{Fake, Pipes};
 use super::in_node;
-use crate::api::{router, serve};
+use crate::api::{Entry, router, serve};
 use crate::ports::{Net, Stream};
+use crate::security::Edge;
 use crate::watch;
 
 const SOON: Duration = Duration::from_secs(5);
@@ -33,13 +35,21 @@ impl Served {
         let listener = net.listen(at).await.expect("nobody listens there");
         let (stop, stopped) = watch::channel(false);
         let router = router(fake.handle.clone());
-        let ended = spawn_local(serve(listener, router, connections_count_max, stopped));
+        let entry = entry(&fake);
+        let ended = spawn_local(serve(listener, entry, router, connections_count_max, stopped));
         Served { fake, net, at, stop, ended }
     }
 
     async fn connect(&self) -> Box<dyn Stream> {
         self.net.connect(self.at).await.expect("it listens")
     }
+}
+
+/// As a node lets people in that has no secret.
+pub(super) fn entry(fake: &Fake) -> Entry {
+    let (key, inner) = (SigningKey::from_bytes(&[1; 32]), &fake.handle.inner);
+    let edge = Edge::new(None, &key, inner.place.address, &inner.env);
+    Entry { edge, is_network_private: false }
 }
 
 async fn say(stream: &mut Box<dyn Stream>, text: &str) {
@@ -94,7 +104,7 @@ fn nonsense_and_huge_heads_end_the_connection_and_nothing_else() {
         let many = "x: y\r\n".repeat(65);
         let many = format!("GET /leader HTTP/1.1\r\n{many}\r\n");
         for (nonsense, expected) in [
-            ("\u{16}\u{3}\u{1} not HTTP\r\n\r\n", "HTTP/1.1 400"),
+            ("\u{1}\u{3}\u{1} not HTTP\r\n\r\n", "HTTP/1.1 400"),
             (huge.as_str(), "HTTP/1.1 431"),
             (many.as_str(), "HTTP/1.1 431"),
         ] {
