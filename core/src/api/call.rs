@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use bytes::Bytes;
 
 use super::client::ClientError;
 use super::race::{Attempted, Connection, Places, Race};
-use super::{INDEX_HEADER, MemberList, Problem};
+use super::{INDEX_HEADER, MemberList, Problem, guard};
 use crate::ids::RequestId;
 use crate::observe::planted;
 use crate::ports::Env;
@@ -93,6 +93,8 @@ pub(super) struct Calls {
     places: Places,
     connection: Option<Connection>,
     limits: Limits,
+    /// Says who asks.
+    authorization: Option<HeaderValue>,
 }
 
 /// What is known after some attempts without a final answer.
@@ -116,11 +118,15 @@ struct Tried {
 impl Calls {
     pub(super) fn new(env: Env, given: Vec<SocketAddr>) -> Calls {
         let limits = Limits { call_ms: 10_000, attempt_ms: 2_000, unanswered_ms: 2_500 };
-        Calls { env, places: Places::of(given), connection: None, limits }
+        Calls { env, places: Places::of(given), connection: None, limits, authorization: None }
     }
 
     pub(super) fn limit_ms(&mut self, call_ms: u64, attempt_ms: u64) {
         self.limits = Limits { call_ms, attempt_ms, unanswered_ms: call_ms };
+    }
+
+    pub(super) fn authorize(&mut self, user: &str, password: &str) {
+        self.authorization = Some(guard::authorization(user, password));
     }
 
     /// Who answered last, or is asked first.
@@ -171,7 +177,7 @@ impl Calls {
 
     /// One round: asks one address after the other, the next as soon as one is late or has failed.
     async fn race(&mut self, call: &Rc<Call>, limit_ms: u64, tried: &mut Tried) -> Option<Ended> {
-        let mut race = Race::new(&self.env, call, limit_ms);
+        let mut race = Race::new(&self.env, call, limit_ms, &self.authorization);
         let mut head_start_ms = HEAD_START_MS;
         match self.connection.take() {
             // It has answered before, and may have much to do now.
@@ -235,7 +241,7 @@ impl Calls {
         }
         let at = leader.unwrap_or(self.places.last());
         let kept = self.connection.take().filter(|kept| kept.at == at);
-        let mut race = Race::new(&self.env, call, limit_ms);
+        let mut race = Race::new(&self.env, call, limit_ms, &self.authorization);
         race.ask(&self.places, at, kept);
         let attempted = race.first(None, &mut self.places).await?;
         match self.judge(call, attempted, tried) {

@@ -43,8 +43,7 @@ async fn admit(
         parsed(&request::body(&headers, body).await?)?;
     let identity = api.node.identity();
     if token.cluster != identity.cluster {
-        let (meant, this) = (token.cluster.to_string(), identity.cluster.to_string());
-        return Err(ApiError::OtherCluster { meant, this });
+        return Err(ApiError::OtherCluster { meant: token.cluster.to_string() });
     }
     let join = Join {
         settings,

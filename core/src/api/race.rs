@@ -14,8 +14,8 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use axum::http::header::HOST;
-use axum::http::{HeaderMap, Request};
+use axum::http::header::{AUTHORIZATION, HOST};
+use axum::http::{HeaderMap, HeaderValue, Request};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
@@ -104,11 +104,19 @@ pub(super) struct Attempted {
     pub(super) outcome: Result<(Reply, Connection), String>,
 }
 
+/// Whom each request is for, and who asks.
+struct Credentials {
+    /// The id of the cluster, once it is known.
+    cluster: Option<String>,
+    authorization: Option<HeaderValue>,
+}
+
 /// One call under way to several addresses.
 pub(super) struct Race {
     env: Env,
     call: Rc<Call>,
     limit_ms: u64,
+    authorization: Option<HeaderValue>,
     asked: Vec<SocketAddr>,
     were_sent: Vec<(SocketAddr, Rc<Cell<bool>>)>,
     running: FuturesUnordered<LocalBoxFuture<'static, Attempted>>,
@@ -116,11 +124,17 @@ pub(super) struct Race {
 
 impl Race {
     /// Nobody is asked yet. Each attempt ends after `limit_ms`.
-    pub(super) fn new(env: &Env, call: &Rc<Call>, limit_ms: u64) -> Race {
+    pub(super) fn new(
+        env: &Env,
+        call: &Rc<Call>,
+        limit_ms: u64,
+        authorization: &Option<HeaderValue>,
+    ) -> Race {
         Race {
             env: env.clone(),
             call: call.clone(),
             limit_ms,
+            authorization: authorization.clone(),
             asked: Vec::new(),
             were_sent: Vec::new(),
             running: FuturesUnordered::new(),
@@ -137,12 +151,13 @@ impl Race {
     /// Asks the node at `at`, over the open connection if there is one.
     pub(super) fn ask(&mut self, places: &Places, at: SocketAddr, kept: Option<Connection>) {
         let cluster = places.list().map(|list| list.cluster_id.clone());
+        let credentials = Credentials { cluster, authorization: self.authorization.clone() };
         let (env, call, limit_ms) = (self.env.clone(), self.call.clone(), self.limit_ms);
         let flag = Rc::new(Cell::new(false));
         self.asked.push(at);
         self.were_sent.push((at, flag.clone()));
         self.running.push(Box::pin(async move {
-            let sending = send(&env, at, kept, &call, cluster, &flag);
+            let sending = send(&env, at, kept, &call, &credentials, &flag);
             let outcome = match tokio::time::timeout(Duration::from_millis(limit_ms), sending).await
             {
                 Ok(outcome) => outcome,
@@ -188,17 +203,16 @@ async fn send(
     at: SocketAddr,
     kept: Option<Connection>,
     call: &Call,
-    cluster: Option<String>,
+    credentials: &Credentials,
     was_sent: &Cell<bool>,
 ) -> Result<(Reply, Connection), String> {
-    let cluster = cluster.as_deref();
     // A connection is lent to one attempt: one that is dropped or breaks leaves no half behind.
     let mut connection = match still_open(kept).await {
         Some(connection) => connection,
         None => {
             let mut connection = connect(env, at).await?;
             if call.repeat.may_write() {
-                let told = connection.ask(&Call::read("/readyz".to_owned()), cluster).await?;
+                let told = connection.ask(&Call::read("/readyz".to_owned()), credentials).await?;
                 if !is_node(&told) {
                     return Ok((told, connection));
                 }
@@ -208,7 +222,7 @@ async fn send(
         }
     };
     was_sent.set(true);
-    let reply = connection.ask(call, cluster).await?;
+    let reply = connection.ask(call, credentials).await?;
     Ok((reply, connection))
 }
 
@@ -218,11 +232,14 @@ fn is_node(told: &Reply) -> bool {
 }
 
 impl Connection {
-    async fn ask(&mut self, call: &Call, cluster: Option<&str>) -> Result<Reply, String> {
+    async fn ask(&mut self, call: &Call, credentials: &Credentials) -> Result<Reply, String> {
         let mut request = Request::builder().method(call.method.clone()).uri(&call.path);
         request = request.header(HOST, self.at.to_string());
-        if let Some(cluster) = cluster {
+        if let Some(cluster) = &credentials.cluster {
             request = request.header(CLUSTER_HEADER, cluster);
+        }
+        if let Some(authorization) = &credentials.authorization {
+            request = request.header(AUTHORIZATION, authorization);
         }
         if let Repeat::Write(id) = call.repeat {
             request = request.header(REQUEST_ID_HEADER, id.to_string());

@@ -8,13 +8,20 @@ use std::pin::pin;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::task::{JoinError, JoinSet};
+use tower::ServiceExt;
 
 use crate::ports::{Listener, Stream};
 use crate::watch;
+
+/// Where a request comes from. An extension of each.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer(pub(super) SocketAddr);
 
 /// How long the head of a request may take, and how long an unused connection stays open.
 const HEAD_TIMEOUT_MS: u64 = 30_000;
@@ -74,6 +81,10 @@ async fn connection(
     router: Router,
     stop: watch::Receiver<bool>,
 ) {
+    let router = router.map_request(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Peer(peer));
+        request
+    });
     let connection = http1::Builder::new()
         .auto_date_header(false)
         .timer(TokioTimer::new())

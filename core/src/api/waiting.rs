@@ -10,6 +10,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use tokio::sync::{mpsc, oneshot};
@@ -18,6 +19,7 @@ use super::health::{self, boolean};
 use super::key_value::json_response;
 use super::orders::{JoinBody, OrderedBody, StartBody, parsed};
 use super::request::{self, malformed};
+use super::guard::{self, Guard};
 use super::{ApiError, wrong_method};
 use crate::config::{ClusterSettings, MemberSettings};
 use crate::enlist::Order;
@@ -38,20 +40,26 @@ pub(crate) fn router(
     cluster: ClusterSettings,
     place: MemberSettings,
     orders: mpsc::Sender<Given>,
+    guard: Option<Arc<Guard>>,
 ) -> Router {
     let probe = any(|method: Method, uri: Uri| async move {
         boolean(&method, &uri, false, &serde_json::json!({ "has_cluster": false }))
     });
-    Router::new()
+    // Whoever asks these needs no credentials, and is told a boolean only.
+    let probes = Router::new()
         .route("/livez", get(health::livez))
         .route("/readyz", get(|| async { (StatusCode::SERVICE_UNAVAILABLE, "not ready\n") }))
         .route("/health", probe.clone())
         .route("/leader", probe.clone())
         .route("/replica", probe)
+        .method_not_allowed_fallback(wrong_method);
+    Router::new()
         .route("/api/v1/cluster/start", post(start))
         .route("/api/v1/cluster/join", post(join))
         .method_not_allowed_fallback(wrong_method)
         .fallback(no_cluster)
+        .layer(from_fn_with_state(guard, guard::ask))
+        .merge(probes)
         .with_state(Arc::new(Waiting { cluster, place, orders }))
 }
 

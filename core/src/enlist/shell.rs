@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::state::{Effect, Enlisting, Input, Refusal, Told};
 use super::{Enlisted, Order};
+use crate::api::guard::Guard;
 use crate::api::{self, AdmittedBody, Client, ClientError, MemberBody, MemberList, waiting};
 use crate::codec::Identity;
 use crate::config::{MemberSettings, Settings};
@@ -55,7 +56,8 @@ pub(super) async fn wait_for_order(env: &Env, settings: &Settings) -> Result<Enl
     let listener = env.net.listen(at).await.map_err(taken)?;
     let (given, mut orders) = mpsc::channel(ORDERS_COUNT_MAX);
     let (stop, stopping) = watch::channel(false);
-    let router = waiting::router(settings.cluster.clone(), place, given);
+    let guard = Guard::of_waiting(env, settings.security.local_admin.as_ref());
+    let router = waiting::router(settings.cluster.clone(), place, given, guard);
     let count_max = settings.api.connections_count_max;
     let mut serving = pin!(api::serve(listener, router, count_max, stopping));
     tracing::info!(api = %at, "node waits for a cluster");
@@ -108,7 +110,8 @@ impl Shell<'_> {
     fn found(&self) -> Result<Vec<String>, StartError> {
         let disk_error = |error: std::io::Error| StartError::Disk { detail: error.to_string() };
         let mut found = self.env.disk.list(Path::new("")).map_err(disk_error)?;
-        found.retain(|path| path != Path::new(crate::node::KEY));
+        let own = [crate::node::KEY, crate::users::local::FILE];
+        found.retain(|path| !own.iter().any(|own| path == Path::new(own)));
         found.extend(self.env.disk.list(Path::new("log")).map_err(disk_error)?);
         Ok(found.iter().map(|path| path.display().to_string()).collect())
     }

@@ -13,6 +13,8 @@ mod registrar;
 mod reporter;
 mod start;
 mod stored;
+#[cfg(feature = "api")]
+mod users;
 mod wire;
 
 pub use joining::AdmissionError;
@@ -36,6 +38,7 @@ use crate::membership::{ChangeMembers, Roster};
 use crate::ports::Env;
 use crate::replication::{Answer, Consistency, Propose, Proposed, Read, Stop, StoreError, Write};
 use crate::status::{AskStatus, Status};
+use crate::users::LocalAdmin;
 use crate::watch;
 
 /// Why a node did not start. Nothing was left running.
@@ -115,6 +118,8 @@ pub(crate) struct Inner {
     /// Its name, and where it listens.
     pub(crate) place: MemberSettings,
     pub(crate) env: Env,
+    /// Whose password the API asks for before the cluster has users; `None` if it asks nobody.
+    pub(crate) local_admin: Option<LocalAdmin>,
     pub(crate) propose: Recipient<Propose>,
     pub(crate) read: Recipient<Read>,
     pub(crate) switchover: Recipient<Switchover>,

@@ -14,6 +14,8 @@ use super::identity::Own;
 use super::registrar::Registrar;
 use super::reporter::Reporter;
 use super::start::{Doors, Opened};
+#[cfg(feature = "api")]
+use super::users::Usher;
 use super::{Inner, NodeHandle, StartError};
 use crate::codec::Protocols;
 use crate::config::Settings;
@@ -339,6 +341,7 @@ impl Common {
             order: self.own.order,
             place: self.own.place.clone(),
             env: self.env.clone(),
+            local_admin: self.settings.security.local_admin.clone(),
             propose: replication.clone().recipient(),
             read: replication.clone().recipient(),
             switchover: contexts.leader.address().recipient(),
@@ -355,6 +358,9 @@ impl Common {
 
     #[cfg(feature = "api")]
     fn serve_api(&self, listener: Option<Box<dyn Listener>>, handle: &NodeHandle) {
+        if let Some(usher) = Usher::of(handle) {
+            self.tasks.spawn(usher.run());
+        }
         let Some(listener) = listener else { return };
         let router = crate::api::router(handle.clone());
         let count_max = self.settings.api.connections_count_max;

@@ -181,6 +181,7 @@ impl Fake {
             order: RequestId::NONE,
             place: MemberSettings::at("n1", [127, 0, 0, 1].into()),
             env,
+            local_admin: None,
             propose: node.clone().recipient(),
             read: node.clone().recipient(),
             switchover: node.clone().recipient(),
