@@ -8,8 +8,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::exit::Exit;
+use crate::login::LoginArguments;
 use crate::place::Place;
-use crate::{balancer, cluster, daemon, demo, kv, ports, profiles};
+use crate::{balancer, cluster, daemon, demo, kv, ports, profiles, users};
 
 /// Keeps a service alive on a handful of machines.
 #[derive(Debug, Parser)]
@@ -37,6 +38,9 @@ enum Command {
     /// Start or join a cluster, look at it, and say who is to lead
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
+    /// Say who may ask the cluster, and as what
+    #[command(subcommand)]
+    Users(users::UsersCommand),
     /// Print every port that a daemon listens on
     Ports(ports::PortsArguments),
     /// Print settings for a load balancer that follows the leader
@@ -74,6 +78,9 @@ pub struct NodesArguments {
     /// The profile to use for this command. QUORATE_PROFILE says the same
     #[arg(long, value_name = "NAME", conflicts_with = "nodes")]
     pub profile: Option<String>,
+    /// As whom to ask
+    #[command(flatten)]
+    pub login: LoginArguments,
 }
 
 /// Parses the process's arguments and does what they say. Wrong usage ends the process with 2.
@@ -88,6 +95,7 @@ pub fn main() -> Exit {
         Command::Profiles(command) => profiles::run(command),
         Command::Kv(command) => kv::run(command),
         Command::Cluster(command) => cluster::run(command),
+        Command::Users(command) => users::run(command),
         Command::Ports(arguments) => ports::run(&arguments),
         Command::Lb(command) => balancer::run(command),
         Command::Demo(arguments) => demo::run(&arguments),

@@ -23,6 +23,7 @@ use crate::cli::NodesArguments;
 use crate::cluster::ClusterError;
 use crate::command::CommandError;
 use crate::exit::Exit;
+use crate::login::Login;
 use crate::place::Place;
 use crate::profiles::{Profile, ProfileError, Profiles, Store, addresses_of, places};
 
@@ -41,6 +42,7 @@ struct Asked {
     addresses: Vec<SocketAddr>,
     list: Option<MemberList>,
     profile: Option<(Store, String)>,
+    login: Option<Login>,
 }
 
 impl Asked {
@@ -48,14 +50,18 @@ impl Asked {
         arguments: &NodesArguments,
         variable: impl Fn(&str) -> Option<OsString>,
     ) -> Result<Asked, ProfileError> {
-        let alone = |addresses| Asked { addresses, list: None, profile: None };
+        let login = |kept| Login::of(&arguments.login, &variable, kept);
+        let alone = |addresses| {
+            let (list, profile, login) = (None, None, login(None)?);
+            Ok(Asked { addresses, list, profile, login })
+        };
         let text = |name| variable(name)?.into_string().ok().filter(|text| !text.is_empty());
         let mut named = arguments.profile.clone();
         if !arguments.nodes.is_empty() {
-            return Ok(alone(addresses_of(&arguments.nodes)?));
+            return alone(addresses_of(&arguments.nodes)?);
         }
         if let (None, Some(nodes)) = (&named, text("QUORATE_NODES")) {
-            return Ok(alone(addresses_of(&places(&nodes)?)?));
+            return alone(addresses_of(&places(&nodes)?)?);
         }
         named = named.or(text("QUORATE_PROFILE"));
         let store = Store::of_user(&variable);
@@ -64,21 +70,26 @@ impl Asked {
         let (Some(store), Some(name)) = (store, chosen) else {
             return match named {
                 Some(_) => Err(ProfileError::NoHome),
-                None => Ok(alone(QUICK_START.map(|at| at.parse().expect("an address")).to_vec())),
+                None => alone(QUICK_START.map(|at| at.parse().expect("an address")).to_vec()),
             };
         };
-        let Some(Profile { given, list, .. }) = profiles.profiles.remove(&name) else {
+        let Some(Profile { given, list, login: kept, .. }) = profiles.profiles.remove(&name) else {
             return Err(ProfileError::Unknown { name });
         };
         let members = list.members.iter().map(|member| member.api);
         // Names are looked up by `profiles use` only: that may take longer than all else.
         let addresses = members.chain(given.iter().filter_map(Place::address)).collect();
-        Ok(Asked { addresses, list: Some(list), profile: Some((store, name)) })
+        let (list, profile) = (Some(list), Some((store, name)));
+        Ok(Asked { addresses, list, profile, login: login(kept)? })
     }
 
     fn nodes(self) -> Nodes {
-        let Asked { addresses, list, profile } = self;
+        let Asked { addresses, list, profile, login } = self;
         let client = Client::new(env(), addresses);
+        let client = match login {
+            Some(Login { user, password }) => client.with_credentials(&user, &password),
+            None => client,
+        };
         let client = match list {
             Some(list) => client.knowing(list),
             None => client,
@@ -88,9 +99,10 @@ impl Asked {
 }
 
 impl Nodes {
-    /// Panics if `addresses` is empty: there would be nobody to ask.
-    pub fn new(addresses: &[SocketAddr]) -> Nodes {
-        Asked { addresses: addresses.to_vec(), list: None, profile: None }.nodes()
+    /// Asks as that user, or as nobody. Panics if `addresses` is empty: there would be nobody to
+    /// ask.
+    pub fn new(addresses: &[SocketAddr], login: Option<Login>) -> Nodes {
+        Asked { addresses: addresses.to_vec(), list: None, profile: None, login }.nodes()
     }
 
     /// Those that the arguments name, else those that the environment names (each of them nodes, or
@@ -236,6 +248,19 @@ impl Drop for Nodes {
 }
 
 impl Nodes {
+    /// Keeps a user's new password in the profile, if the profile asks as that user.
+    pub fn keep_password(&self, user: &str, password: &str) -> Result<(), ProfileError> {
+        let Some((store, name)) = &self.profile else { return Ok(()) };
+        let is_kept = |login: &&mut Login| login.user == user;
+        store.change(|profiles| {
+            let profile = profiles.profiles.get_mut(name);
+            if let Some(login) = profile.and_then(|known| known.login.as_mut()).filter(is_kept) {
+                login.password = password.to_owned();
+            }
+            Ok(())
+        })
+    }
+
     /// Writes a newer member list into the profile; done when this is dropped, too.
     pub fn keep(&self) -> Result<(), ProfileError> {
         let (Some((store, name)), Some(list)) = (&self.profile, self.client.members()) else {
@@ -259,12 +284,14 @@ pub fn exit_of(error: &ClientError) -> Exit {
     match error {
         ClientError::Refused(problem) => match problem.code.as_str() {
             "Q1001" | "Q1003" | "Q1007" | "Q1011" | "Q1012" | "Q1021" => Exit::NoLeader,
-            "Q1611" | "Q1621" => Exit::NoLeader,
+            "Q1055" | "Q1611" | "Q1621" => Exit::NoLeader,
             "Q1022" | "Q1023" | "Q1105" | "Q1609" => Exit::Conflict,
             "Q1045" | "Q1046" | "Q1622" | "Q1623" => Exit::Conflict,
+            "Q1056" | "Q1058" | "Q1059" => Exit::Conflict,
             "Q1041" | "Q1042" | "Q1043" | "Q1044" => Exit::Unauthorised,
-            "Q1048" | "Q1306" | "Q1603" => Exit::Usage,
-            "Q1106" => Exit::NotFound,
+            "Q1051" | "Q1052" | "Q1053" => Exit::Unauthorised,
+            "Q1048" | "Q1050" | "Q1060" | "Q1306" | "Q1603" => Exit::Usage,
+            "Q1057" | "Q1106" => Exit::NotFound,
             "Q1624" => Exit::DataAtRisk,
             code if code.starts_with("Q11") => Exit::Usage,
             _ => Exit::Failed,
@@ -328,6 +355,7 @@ impl Disk for NoDisk {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::login::LoginArguments;
     use quorate_core::api::{MemberPlace, Problem};
 
     /// A user with the profiles `used`, which is in use, at 10.0.0.1 and `other` at 10.0.0.2.
@@ -338,7 +366,8 @@ mod tests {
             let api = SocketAddr::from(([10, 0, 0, last], 8500));
             let members = vec![MemberPlace { id: NodeId(1), name: "n1".to_owned(), api }];
             let list = MemberList { cluster_id: "00".repeat(16), version: LogIndex(1), members };
-            Profile { cluster: "quorate".to_owned(), given: vec![api.into()], list }
+            let (cluster, given) = ("quorate".to_owned(), vec![api.into()]);
+            Profile { cluster, given, login: None, list }
         };
         let kept = store.change(|profiles| {
             profiles.profiles.insert("used".to_owned(), profile(1));
@@ -355,7 +384,8 @@ mod tests {
         let of = |name: &str| options.iter().find(|(option, _)| *option == name);
         let nodes = of("--node").map(|(_, at)| vec![at.parse().expect("a place")]);
         let profile = of("--profile").map(|(_, name)| (*name).to_owned());
-        let arguments = NodesArguments { nodes: nodes.unwrap_or_default(), profile };
+        let (nodes, login) = (nodes.unwrap_or_default(), LoginArguments::default());
+        let arguments = NodesArguments { nodes, profile, login };
         let variable = |name: &str| {
             variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
         };
@@ -398,6 +428,8 @@ mod tests {
         assert_eq!(refused("Q1004 a; b; c"), Exit::Failed);
         assert_eq!(refused("Q1042 a; b; c"), Exit::Unauthorised);
         assert_eq!(refused("Q1045 a; b; c"), Exit::Conflict);
+        assert_eq!(refused("Q1051 a; b; c"), Exit::Unauthorised);
+        assert_eq!(refused("Q1059 a; b; c"), Exit::Conflict);
         assert_eq!(refused("Q1624 a; b; c"), Exit::DataAtRisk);
         let last = String::new();
         let unknown = ClientError::OutcomeUnknown { waited_ms: 1, last };

@@ -113,6 +113,11 @@ async fn remove(
 }
 
 impl Client {
+    /// Whether a node is ready for clients: all that one tells who has no password.
+    pub async fn ready(&mut self) -> Result<(), ClientError> {
+        self.answered(Call::read("/readyz".to_owned())).await
+    }
+
     /// All users of the cluster.
     pub async fn users(&mut self) -> Result<Vec<UserBody>, ClientError> {
         let call = Call::read("/api/v1/users".to_owned());

@@ -20,6 +20,7 @@ use crate::cluster::ClusterError;
 use crate::command::{self, CommandError};
 use crate::exit::Exit;
 use crate::nodes::{Nodes, exit_of};
+use crate::login::{Login, LoginArguments, LoginError};
 use crate::place::{Place, PlaceError};
 
 /// What can be done with profiles.
@@ -34,6 +35,15 @@ pub enum ProfilesCommand {
         /// Name of the new profile; the address as it is written, if none is given
         #[arg(long)]
         name: Option<String>,
+        /// As whom to ask; kept in the profile
+        #[command(flatten)]
+        login: LoginArguments,
+    },
+    /// Ask as another user, or with another password, once a node has accepted it
+    Set {
+        /// As whom to ask
+        #[command(flatten)]
+        login: LoginArguments,
     },
     /// Print all profiles; the one in use has a star
     List {
@@ -112,6 +122,9 @@ pub enum ProfileError {
     /// The node that answered has no members to tell of.
     #[error("Q1758 the cluster has no members yet; nothing was changed; retry when it is founded")]
     NotFounded,
+    /// As whom to ask.
+    #[error(transparent)]
+    Login(#[from] LoginError),
     /// The cluster's words, or that nobody answered.
     #[error(transparent)]
     Ask(#[from] ClientError),
@@ -128,6 +141,7 @@ impl ProfileError {
             ProfileError::Unknown { .. } => Exit::NotFound,
             ProfileError::OtherCluster { .. } => Exit::Conflict,
             ProfileError::NotFounded => Exit::NoLeader,
+            ProfileError::Login(error) => error.exit(),
             ProfileError::Ask(error) => exit_of(error),
         }
     }
@@ -144,7 +158,10 @@ pub fn run(command: ProfilesCommand) -> Exit {
 fn perform(command: ProfilesCommand) -> Result<Exit, CommandError> {
     let store = Store::of_user(|name| std::env::var_os(name)).ok_or(ProfileError::NoHome)?;
     match command {
-        ProfilesCommand::Use { target, name } => make_current(&store, &target, name)?,
+        ProfilesCommand::Use { target, name, login } => {
+            make_current(&store, &target, name, &login)?;
+        }
+        ProfilesCommand::Set { login } => set_login(&store, &login)?,
         ProfilesCommand::List { json } => return print_all(&store.load()?, json),
         ProfilesCommand::ShowCurrent { json } => return print_current(&store.load()?, json),
         ProfilesCommand::Delete { name } => store.change(|profiles| {
@@ -158,12 +175,50 @@ fn perform(command: ProfilesCommand) -> Result<Exit, CommandError> {
     Ok(Exit::Good)
 }
 
-fn make_current(store: &Store, target: &str, name: Option<String>) -> Result<(), ProfileError> {
+/// As whom the options, the environment, or else what is kept says.
+fn login_of(
+    arguments: &LoginArguments,
+    kept: Option<Login>,
+) -> Result<Option<Login>, ProfileError> {
+    Ok(Login::of(arguments, |name| std::env::var_os(name), kept)?)
+}
+
+/// The profile in use asks as another user from here on, if the cluster lets that one in.
+fn set_login(store: &Store, arguments: &LoginArguments) -> Result<(), CommandError> {
+    let profiles = store.load()?;
+    let current = profiles.current.and_then(|name| {
+        profiles.profiles.get(&name).cloned().map(|profile| (name, profile))
+    });
+    let (name, profile) = current.ok_or(ClusterError::NoProfile)?;
+    let login = login_of(arguments, profile.login.clone())?;
+    let login = login.ok_or(ProfileError::from(LoginError::Nobody))?;
+    let members = profile.list.members.iter().map(|member| Place::from(member.api));
+    let places: Vec<Place> = members.chain(profile.given.iter().cloned()).collect();
+    let (asked, _) = ask(&places, Some(login.clone()))?;
+    let Login { user, .. } = login.clone();
+    store.change(|profiles| {
+        check_name(profiles, &name, &asked.list)?;
+        if let Some(profile) = profiles.profiles.get_mut(&name) {
+            profile.login = Some(login);
+        }
+        Ok(())
+    })?;
+    eprintln!("profile {name} asks as {user}");
+    Ok(())
+}
+
+fn make_current(
+    store: &Store,
+    target: &str,
+    name: Option<String>,
+    login: &LoginArguments,
+) -> Result<(), ProfileError> {
     let known = store.load()?.profiles.remove(target).filter(|_| name.is_none());
+    let login = login_of(login, known.as_ref().and_then(|profile| profile.login.clone()))?;
     let made = match &known {
-        None => Some(ask(&places(target)?)?),
+        None => Some(ask(&places(target)?, login.clone())?),
         // It is in use whether or not anybody answers just now.
-        Some(profile) => match ask(&profile.given) {
+        Some(profile) => match ask(&profile.given, login.clone()) {
             Ok(made) => Some(made),
             Err(ProfileError::Ask(ClientError::Unreachable { .. })) => None,
             Err(error) => return Err(error),
@@ -192,17 +247,18 @@ fn make_current(store: &Store, target: &str, name: Option<String>) -> Result<(),
 }
 
 /// Makes a profile of what the first node says that answers.
-fn ask(given: &[Place]) -> Result<(Profile, Status), ProfileError> {
+fn ask(given: &[Place], login: Option<Login>) -> Result<(Profile, Status), ProfileError> {
     let addresses = addresses_of(given)?;
     let asked = quorate_net::block_on(async {
-        let mut nodes = Nodes::new(&addresses);
+        let mut nodes = Nodes::new(&addresses, login.clone());
         let status = nodes.status().await?;
         Ok::<_, ClientError>((status, nodes.members().cloned()))
     });
     let refused = |cause| ProfileError::File { path: "the runtime".into(), cause };
     let (status, list) = asked.map_err(refused)??;
     let list = list.ok_or(ProfileError::NotFounded)?;
-    Ok((Profile { cluster: status.cluster.clone(), given: given.to_vec(), list }, status))
+    let (cluster, given) = (status.cluster.clone(), given.to_vec());
+    Ok((Profile { cluster, given, login, list }, status))
 }
 
 /// The places in a text, with commas between.
@@ -251,15 +307,25 @@ struct CurrentOutput<'a> {
 #[derive(Serialize)]
 struct ProfileOutput<'a> {
     name: &'a str,
-    #[serde(flatten)]
-    profile: &'a Profile,
+    cluster: &'a str,
+    given: &'a [Place],
+    /// Who asks. Never the password.
+    user: Option<&'a str>,
+    list: &'a MemberList,
+}
+
+impl<'a> ProfileOutput<'a> {
+    fn of((name, profile): (&'a String, &'a Profile)) -> ProfileOutput<'a> {
+        let Profile { cluster, given, login, list } = profile;
+        let user = login.as_ref().map(|login| login.user.as_str());
+        ProfileOutput { name, cluster, given, user, list }
+    }
 }
 
 fn print_all(profiles: &Profiles, json: bool) -> Result<Exit, CommandError> {
     let current = profiles.current.as_deref();
     if json {
-        let all = profiles.profiles.iter();
-        let all = all.map(|(name, profile)| ProfileOutput { name, profile }).collect();
+        let all = profiles.profiles.iter().map(ProfileOutput::of).collect();
         return command::print_json(&ListOutput { version: 1, current, profiles: all });
     }
     let mut text = format!("  {:<24}{:<24}{}\n", "PROFILE", "CLUSTER", "MEMBERS");
@@ -273,22 +339,25 @@ fn print_all(profiles: &Profiles, json: bool) -> Result<Exit, CommandError> {
 }
 
 fn print_current(profiles: &Profiles, json: bool) -> Result<Exit, CommandError> {
-    let current = profiles.current.as_deref().and_then(|name| {
-        profiles.profiles.get(name).map(|profile| ProfileOutput { name, profile })
-    });
+    let current = profiles.current.as_deref();
+    let current = current.and_then(|name| profiles.profiles.get_key_value(name));
+    let current = current.map(ProfileOutput::of);
     let Some(output) = current else {
         return Err(ClusterError::NoProfile.into());
     };
     if json {
         return command::print_json(&CurrentOutput { version: 1, profile: output });
     }
-    let ProfileOutput { name, profile } = output;
-    let given = profile.given.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let ProfileOutput { name, cluster, given, user, list } = output;
+    let given = given.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let mut text = format!(
-        "profile  {name}\ncluster  {} ({})\ngiven    {given}\nmembers  as of log index {}\n",
-        profile.cluster, profile.list.cluster_id, profile.list.version
+        "profile  {name}\ncluster  {cluster} ({})\ngiven    {given}\nuser     {}\n\
+         members  as of log index {}\n",
+        list.cluster_id,
+        user.unwrap_or("-"),
+        list.version
     );
-    for member in &profile.list.members {
+    for member in &list.members {
         let place = Place::from(member.api).to_string();
         text += &format!("         {:<5}{:<24}{place}\n", member.id.to_string(), member.name);
     }

@@ -15,6 +15,7 @@ use quorate_core::api::MemberList;
 use serde::{Deserialize, Serialize};
 
 use super::ProfileError;
+use crate::login::Login;
 use crate::place::Place;
 
 const FILE: &str = "profiles.toml";
@@ -28,6 +29,9 @@ pub struct Profile {
     pub cluster: String,
     /// What it was made from. Asked when no member answers.
     pub given: Vec<Place>,
+    /// As whom it is asked, if that is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<Login>,
     /// The members, as the newest answer said.
     pub list: MemberList,
 }
@@ -147,6 +151,10 @@ mod tests {
         Profile {
             cluster: "quorate".to_owned(),
             given: vec!["10.0.0.1".parse().expect("a place"), "db:9".parse().expect("a place")],
+            login: (version.0 > 1).then(|| Login {
+                user: "ann".to_owned(),
+                password: "anchovy".to_owned(),
+            }),
             list: MemberList { cluster_id, version, members: vec![member] },
         }
     }
