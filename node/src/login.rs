@@ -55,7 +55,9 @@ pub enum LoginError {
         user: String,
     },
     /// There are no tenants.
-    #[error("Q1632 there is no tenant {tenant:?}; nothing was done; the only one is default_tenant")]
+    #[error(
+        "Q1632 there is no tenant {tenant:?}; nothing was done; the only one is default_tenant"
+    )]
     NoSuchTenant {
         /// What was asked for.
         tenant: String,
@@ -173,10 +175,8 @@ mod tests {
         let variable = |name: &str| {
             variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
         };
-        let kept = kept.map(|(user, password)| Login {
-            user: user.to_owned(),
-            password: password.to_owned(),
-        });
+        let kept = kept
+            .map(|(user, password)| Login { user: user.to_owned(), password: password.to_owned() });
         match Login::of(&arguments, variable, kept) {
             Ok(None) => "nobody".to_owned(),
             Ok(Some(login)) => format!("{}:{}", login.user, login.password),

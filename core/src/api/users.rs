@@ -5,12 +5,12 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::body::Body;
 use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, Method, Uri};
 use axum::response::Response;
 use axum::routing::{get, put};
-use axum::Router;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 

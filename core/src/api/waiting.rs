@@ -15,11 +15,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use tokio::sync::{mpsc, oneshot};
 
+use super::guard::{self, Guard};
 use super::health::{self, boolean};
 use super::key_value::json_response;
 use super::orders::{JoinBody, OrderedBody, StartBody, parsed};
 use super::request::{self, malformed};
-use super::guard::{self, Guard};
 use super::{ApiError, wrong_method};
 use crate::config::{ClusterSettings, MemberSettings};
 use crate::enlist::Order;

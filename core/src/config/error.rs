@@ -47,7 +47,9 @@ pub enum ConfigError {
         detail: String,
     },
     /// A password that protects nothing.
-    #[error("Q1311 {detail}; nothing was started; give another password, or none to have one drawn")]
+    #[error(
+        "Q1311 {detail}; nothing was started; give another password, or none to have one drawn"
+    )]
     AdminPassword {
         /// What is wrong with it.
         detail: String,

@@ -13,8 +13,10 @@ const COSTS: (u32, u32, u32) = (19_456, 2, 1);
 
 /// A password that is none. Retry does not help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the password has {size_bytes} bytes and not {PASSWORD_SIZE_BYTES_MIN} to \
-    {PASSWORD_SIZE_BYTES_MAX}")]
+#[error(
+    "the password has {size_bytes} bytes and not {PASSWORD_SIZE_BYTES_MIN} to \
+    {PASSWORD_SIZE_BYTES_MAX}"
+)]
 pub struct UnfitPassword {
     /// How long it is.
     pub size_bytes: usize,

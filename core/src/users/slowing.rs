@@ -84,12 +84,7 @@ impl Slowing {
 }
 
 /// One more failure in the row of `key`; the first `free_count` of a row have no wait.
-fn fail<K: Ord + Clone>(
-    rows: &mut BTreeMap<K, Row>,
-    key: K,
-    now: Now,
-    free_count: u32,
-) -> Slowed {
+fn fail<K: Ord + Clone>(rows: &mut BTreeMap<K, Row>, key: K, now: Now, free_count: u32) -> Slowed {
     if rows.len() >= ENTRIES_COUNT_MAX && !rows.contains_key(&key) {
         let oldest = rows.iter().min_by_key(|(_, row)| row.last).map(|(key, _)| key.clone());
         oldest.map(|key| rows.remove(&key));

@@ -55,9 +55,8 @@ fn users_come_change_and_go_and_an_admin_always_stays() {
         let refused = applied.err().map_or(String::new(), |error| error.to_string());
         assert_eq!(refused.get(..5).unwrap_or(""), code, "{change:?}");
         let number = |user: &User| user.hash.phc().rsplit('$').next().unwrap().to_owned();
-        let shown = |(name, user): (&str, &User)| {
-            format!("{name}:{}:{}", user.access, number(user))
-        };
+        let shown =
+            |(name, user): (&str, &User)| format!("{name}:{}:{}", user.access, number(user));
         let all: Vec<String> = users.all().map(shown).collect();
         assert_eq!(all.join(" "), expected, "{change:?}");
     }

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use quorate_core::config::{ConfigError, SecuritySettings};
 use quorate_core::node::StartError;
-use quorate_core::ports::{Env, Entropy};
+use quorate_core::ports::{Entropy, Env};
 use quorate_core::users::{ADMIN, LocalAdmin, PasswordHash, check_password, is_password_of};
 
 use super::secret::private_text;

@@ -16,9 +16,8 @@ const OTHERS: u32 = 0o077;
 /// Reads what `secret_file` names, if it names anything.
 pub(super) fn read(settings: &mut SecuritySettings) -> Result<(), ConfigError> {
     let Some(path) = &settings.secret_file else { return Ok(()) };
-    let read = private_text(path).and_then(|text| {
-        ClusterSecret::from_text(&text).map_err(|error| error.to_string())
-    });
+    let read = private_text(path)
+        .and_then(|text| ClusterSecret::from_text(&text).map_err(|error| error.to_string()));
     let secret = read.map_err(|detail| ConfigError::Secret {
         detail: format!("security.secret_file {}: {detail}", path.display()),
     })?;

@@ -19,8 +19,8 @@ use serde::Serialize;
 use crate::cluster::ClusterError;
 use crate::command::{self, CommandError};
 use crate::exit::Exit;
-use crate::nodes::{Nodes, exit_of};
 use crate::login::{Login, LoginArguments, LoginError};
+use crate::nodes::{Nodes, exit_of};
 use crate::place::{Place, PlaceError};
 
 /// What can be done with profiles.
@@ -186,9 +186,9 @@ fn login_of(
 /// The profile in use asks as another user from here on, if the cluster lets that one in.
 fn set_login(store: &Store, arguments: &LoginArguments) -> Result<(), CommandError> {
     let profiles = store.load()?;
-    let current = profiles.current.and_then(|name| {
-        profiles.profiles.get(&name).cloned().map(|profile| (name, profile))
-    });
+    let current = profiles
+        .current
+        .and_then(|name| profiles.profiles.get(&name).cloned().map(|profile| (name, profile)));
     let (name, profile) = current.ok_or(ClusterError::NoProfile)?;
     let login = login_of(arguments, profile.login.clone())?;
     let login = login.ok_or(ProfileError::from(LoginError::Nobody))?;

@@ -151,10 +151,8 @@ mod tests {
         Profile {
             cluster: "quorate".to_owned(),
             given: vec!["10.0.0.1".parse().expect("a place"), "db:9".parse().expect("a place")],
-            login: (version.0 > 1).then(|| Login {
-                user: "ann".to_owned(),
-                password: "anchovy".to_owned(),
-            }),
+            login: (version.0 > 1)
+                .then(|| Login { user: "ann".to_owned(), password: "anchovy".to_owned() }),
             list: MemberList { cluster_id, version, members: vec![member] },
         }
     }
