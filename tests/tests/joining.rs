@@ -218,6 +218,8 @@ fn each_order_that_does_not_fit_is_refused_by_its_code_and_changes_nothing() {
     machines.join(2, 1, "qjt1-", &n2).ended(2, "Q1048 ");
     machines.join(2, 1, &other, &n2).ended(6, "Q1609 ");
     machines.join(2, 1, &wrong, &n2).ended(7, "Q1041 ");
+    machines.join(2, 1, &token, &n2).ended(7, "Q1053 "); // wrong tokens are slowed like passwords
+    std::thread::sleep(Duration::from_millis(300));
     machines.join(2, 1, &late, &n2).ended(7, "Q1043 ");
     machines.join(2, 1, &revoked, &n2).ended(7, "Q1044 ");
     machines.join(2, 1, &token, &["--cluster-node-name", "n1"]).ended(6, "Q1045 ");

@@ -82,7 +82,7 @@ impl Machines {
 
     /// Runs `quorate` with these arguments, for that node, as that user.
     fn run(&self, node: usize, login: (&str, &str), arguments: &[&str]) -> Ran {
-        Ran::by(&mut self.command(login, arguments).args(["--node", &self.api(node).to_string()]))
+        Ran::by(self.command(login, arguments).args(["--node", &self.api(node).to_string()]))
     }
 
     fn command(&self, (user, password): (&str, &str), arguments: &[&str]) -> Command {

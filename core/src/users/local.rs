@@ -44,6 +44,13 @@ impl LocalAdmin {
         Ok(Some(LocalAdmin { hash, is_superseded }))
     }
 
+    /// The same, superseded if the data directory says so: who starts a node need not know.
+    pub(crate) fn as_kept(self, disk: &dyn Disk) -> io::Result<LocalAdmin> {
+        let kept = LocalAdmin::load(disk)?;
+        let was_superseded = kept.is_some_and(|kept| kept.is_superseded);
+        Ok(LocalAdmin { is_superseded: self.is_superseded || was_superseded, ..self })
+    }
+
     /// Puts it into the data directory, in one step.
     pub fn store(&self, disk: &dyn Disk) -> io::Result<()> {
         let mut text = format!("{}\n", self.hash.phc());

@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn each_wrong_password_in_a_row_doubles_the_wait_up_to_its_bound() {
         let mut slowing = Slowing::default();
-        // When, the wait that still stands then, the wait after one more failure, whether it is news.
+        // When, the wait that still stands, the one after one more failure, whether it is news.
         let table = [
             (0, None, 250, true),
             (250, None, 500, true),

@@ -11,7 +11,7 @@ const fn test(suite: &'static str, name: &'static str) -> Finder {
 }
 
 /// The bank, in the order of the promises.
-pub const BUGS: [Bug; 36] = [
+pub const BUGS: [Bug; 38] = [
     Bug {
         name: "vote_not_persisted",
         what: "a voter answers before its vote is on the disk, and forgets it with the next crash",
@@ -263,5 +263,19 @@ pub const BUGS: [Bug; 36] = [
         promises: &[25],
         found_by: scenario("join_by_token", 5),
         says: "and not refused with Q1042",
+    },
+    Bug {
+        name: "role_not_asked",
+        what: "whoever has a password may do everything",
+        promises: &[26],
+        found_by: test("users", "a_role_allows_what_it_says_and_the_last_admin_stays"),
+        says: "a reader writes",
+    },
+    Bug {
+        name: "old_password_remembered",
+        what: "a password that was right once is remembered whatever becomes of its user",
+        promises: &[26],
+        found_by: scenario("hunt_passwords", 5),
+        says: "lets the old password in",
     },
 ];
