@@ -36,6 +36,13 @@ pub struct LoginArguments {
     pub tenant: Option<String>,
 }
 
+impl LoginArguments {
+    /// Whether they say anything about user or password.
+    pub fn is_given(&self) -> bool {
+        self.user.is_some() || self.password.is_some() || self.password_stdin
+    }
+}
+
 impl fmt::Debug for LoginArguments {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("LoginArguments").field("user", &self.user).finish_non_exhaustive()

@@ -157,6 +157,8 @@ fn check_strangers_are_told_nothing(api: SocketAddr) {
         assert!(["http/1.1 200", "http/1.1 503"].contains(&&head[..12]), "{path}: {told}");
         assert!(!head.contains("quorate-") && body.len() < 25, "{path}: {told}");
     }
+    let told = answer(api, "GET", "/api/v3.1/status");
+    assert!(["http/1.1 200", "http/1.1 400"].contains(&&told[..12]), "{told}");
     let asked = [
         ("GET", "/cluster"),
         ("GET", "/metrics"),

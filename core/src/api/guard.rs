@@ -343,7 +343,9 @@ impl Guard {
         let (peer, name, tag) = attempt;
         if is_right {
             let mut desk = self.desk();
-            desk.remembered.push_back(tag);
+            if !desk.remembered.contains(&tag) {
+                desk.remembered.push_back(tag);
+            }
             if desk.remembered.len() > REMEMBERED_COUNT_MAX {
                 desk.remembered.pop_front();
             }

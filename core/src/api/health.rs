@@ -102,11 +102,15 @@ pub(super) async fn original_status(
     method: Method,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    let mut response = leader(state, method, uri).await?;
+    leader(state, method, uri).await.map(as_original)
+}
+
+/// What the original answered where ours is this.
+pub(super) fn as_original(mut response: Response) -> Response {
     if response.status() == StatusCode::SERVICE_UNAVAILABLE {
         *response.status_mut() = StatusCode::BAD_REQUEST;
     }
-    Ok(response)
+    response
 }
 
 #[derive(Serialize)]

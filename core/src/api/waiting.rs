@@ -42,8 +42,12 @@ pub(crate) fn router(
     orders: mpsc::Sender<Given>,
     guard: Option<Arc<Guard>>,
 ) -> Router {
-    let probe = any(|method: Method, uri: Uri| async move {
-        boolean(&method, &uri, false, &serde_json::json!({ "has_cluster": false }))
+    let told = |method: &Method, uri: &Uri| {
+        boolean(method, uri, false, &serde_json::json!({ "has_cluster": false }))
+    };
+    let probe = any(move |method: Method, uri: Uri| async move { told(&method, &uri) });
+    let original = any(move |method: Method, uri: Uri| async move {
+        told(&method, &uri).map(health::as_original)
     });
     // Whoever asks these needs no credentials, and is told a boolean only.
     let probes = Router::new()
@@ -52,6 +56,7 @@ pub(crate) fn router(
         .route("/health", probe.clone())
         .route("/leader", probe.clone())
         .route("/replica", probe)
+        .route("/api/v3.1/status", original)
         .method_not_allowed_fallback(wrong_method);
     Router::new()
         .route("/api/v1/cluster/start", post(start))

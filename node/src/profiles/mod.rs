@@ -214,13 +214,14 @@ fn make_current(
     login: &LoginArguments,
 ) -> Result<(), ProfileError> {
     let known = store.load()?.profiles.remove(target).filter(|_| name.is_none());
+    let is_login_given = login.is_given();
     let login = login_of(login, known.as_ref().and_then(|profile| profile.login.clone()))?;
     let made = match &known {
         None => Some(ask(&places(target)?, login.clone())?),
         // It is in use whether or not anybody answers just now.
         Some(profile) => match ask(&profile.given, login.clone()) {
             Ok(made) => Some(made),
-            Err(ProfileError::Ask(ClientError::Unreachable { .. })) => None,
+            Err(ProfileError::Ask(ClientError::Unreachable { .. })) if !is_login_given => None,
             Err(error) => return Err(error),
         },
     };
