@@ -38,6 +38,7 @@ use crate::membership::{ChangeMembers, Roster};
 use crate::ports::Env;
 use crate::replication::{Answer, Consistency, Propose, Proposed, Read, Stop, StoreError, Write};
 use crate::status::{AskStatus, Status};
+#[cfg(feature = "api")]
 use crate::users::LocalAdmin;
 use crate::watch;
 
@@ -119,6 +120,7 @@ pub(crate) struct Inner {
     pub(crate) place: MemberSettings,
     pub(crate) env: Env,
     /// Whose password the API asks for before the cluster has users; `None` if it asks nobody.
+    #[cfg(feature = "api")]
     pub(crate) local_admin: Option<LocalAdmin>,
     pub(crate) propose: Recipient<Propose>,
     pub(crate) read: Recipient<Read>,

@@ -50,7 +50,7 @@ pub async fn start(
     enter_clock(&env.clock);
     if let Some(admin) = settings.security.local_admin.take() {
         let refused = |error: io::Error| StartError::Disk { detail: error.to_string() };
-        settings.security.local_admin = Some(admin.as_kept(&*env.disk).map_err(refused)?);
+        settings.security.local_admin = Some(admin.kept_in(&*env.disk).map_err(refused)?);
     }
     let own = identity::load(&env, &settings)?;
     let (log, snapshots, applied) = open_store(&env, machine).await?;

@@ -341,6 +341,7 @@ impl Common {
             order: self.own.order,
             place: self.own.place.clone(),
             env: self.env.clone(),
+            #[cfg(feature = "api")]
             local_admin: self.settings.security.local_admin.clone(),
             propose: replication.clone().recipient(),
             read: replication.clone().recipient(),

@@ -45,7 +45,7 @@ impl LocalAdmin {
     }
 
     /// The same, superseded if the data directory says so: who starts a node need not know.
-    pub(crate) fn as_kept(self, disk: &dyn Disk) -> io::Result<LocalAdmin> {
+    pub(crate) fn kept_in(self, disk: &dyn Disk) -> io::Result<LocalAdmin> {
         let kept = LocalAdmin::load(disk)?;
         let was_superseded = kept.is_some_and(|kept| kept.is_superseded);
         Ok(LocalAdmin { is_superseded: self.is_superseded || was_superseded, ..self })

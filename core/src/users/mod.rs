@@ -18,6 +18,7 @@
 pub mod local;
 #[cfg(feature = "api")]
 pub(crate) mod password;
+#[cfg(feature = "api")]
 pub(crate) mod slowing;
 pub(crate) mod state;
 #[cfg(test)]
@@ -32,6 +33,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "api")]
 use crate::observe::planted;
 
 /// What the local admin is called, and the first user of a cluster.
@@ -66,6 +68,7 @@ impl fmt::Display for Access {
 }
 
 /// What a request wants, as far as roles tell requests apart.
+#[cfg(feature = "api")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wish {
     /// To be told something that is no secret among users.
@@ -78,6 +81,7 @@ pub(crate) enum Wish {
     Govern,
 }
 
+#[cfg(feature = "api")]
 impl Access {
     /// Whether a user of this role may do that.
     pub(crate) fn allows(self, wish: Wish) -> bool {

@@ -62,6 +62,7 @@ fn users_come_change_and_go_and_an_admin_always_stays() {
     }
 }
 
+#[cfg(feature = "api")]
 #[test]
 fn a_role_allows_what_it_says() {
     let table = [
