@@ -66,7 +66,9 @@ enum Session {
 impl Session {
     async fn open(system: System, at: SocketAddr) -> Session {
         match system {
-            System::Quorate => Session::Quorate(Box::new(Nodes::new(&[at]))),
+            System::Quorate => {
+                Session::Quorate(Box::new(Nodes::new(&[at], quorate_tests::binary::login())))
+            }
             System::Etcd => Session::Etcd(etcd::Client::open(at).await.expect("etcd listens")),
         }
     }

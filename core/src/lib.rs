@@ -24,6 +24,7 @@ pub mod replication;
 mod rpc;
 pub mod security;
 pub mod status;
+pub mod users;
 mod watch;
 
 pub use node::NodeHandle;

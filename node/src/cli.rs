@@ -10,8 +10,9 @@ use clap::{Args, Parser, Subcommand};
 use quorate_core::security::Fingerprint;
 
 use crate::exit::Exit;
+use crate::login::LoginArguments;
 use crate::place::Place;
-use crate::{balancer, cluster, daemon, demo, kv, ports, profiles};
+use crate::{balancer, cluster, daemon, demo, kv, ports, profiles, users};
 
 /// Keeps a service alive on a handful of machines.
 #[derive(Debug, Parser)]
@@ -39,6 +40,9 @@ enum Command {
     /// Start or join a cluster, look at it, and say who is to lead
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
+    /// Say who may ask the cluster, and as what
+    #[command(subcommand)]
+    Users(users::UsersCommand),
     /// Print every port that a daemon listens on
     Ports(ports::PortsArguments),
     /// Print settings for a load balancer that follows the leader
@@ -80,6 +84,9 @@ pub struct NodesArguments {
     /// machines must be of a cluster that a profile knows
     #[arg(long, value_name = "64 DIGITS", env = "QUORATE_FINGERPRINT")]
     pub fingerprint: Option<Fingerprint>,
+    /// As whom to ask
+    #[command(flatten)]
+    pub login: LoginArguments,
 }
 
 /// Parses the process's arguments and does what they say. Wrong usage ends the process with 2.
@@ -94,6 +101,7 @@ pub fn main() -> Exit {
         Command::Profiles(command) => profiles::run(command),
         Command::Kv(command) => kv::run(command),
         Command::Cluster(command) => cluster::run(command),
+        Command::Users(command) => users::run(command),
         Command::Ports(arguments) => ports::run(&arguments),
         Command::Lb(command) => balancer::run(command),
         Command::Demo(arguments) => demo::run(&arguments),

@@ -24,6 +24,7 @@ use crate::cli::NodesArguments;
 use crate::cluster::ClusterError;
 use crate::command::CommandError;
 use crate::exit::Exit;
+use crate::login::Login;
 use crate::place::Place;
 use crate::profiles::{Profile, ProfileError, Profiles, Store, addresses_of, places};
 
@@ -41,8 +42,17 @@ pub struct Nodes {
 struct Asked {
     addresses: Vec<SocketAddr>,
     list: Option<MemberList>,
-    trust: Trust,
     profile: Option<(Store, String)>,
+    speaking: Speaking,
+}
+
+/// How nodes are spoken with.
+#[derive(Clone, Debug)]
+pub struct Speaking {
+    /// What they show who they are by.
+    pub trust: Trust,
+    /// As whom they are asked; `None` for nobody.
+    pub login: Option<Login>,
 }
 
 impl Asked {
@@ -50,12 +60,14 @@ impl Asked {
         arguments: &NodesArguments,
         variable: impl Fn(&str) -> Option<OsString>,
     ) -> Result<Asked, ProfileError> {
+        let login = |kept| Login::of(&arguments.login, &variable, kept);
         let alone = |addresses: Vec<SocketAddr>| {
-            let trust = match arguments.fingerprint {
-                Some(one) => Trust::Pinned(vec![one]),
-                None => Trust::Pinned(known_to_profiles(&addresses, &variable)?),
+            let pins = match arguments.fingerprint {
+                Some(one) => vec![one],
+                None => known_to_profiles(&addresses, &variable)?,
             };
-            Ok(Asked { addresses, list: None, trust, profile: None })
+            let speaking = Speaking { trust: Trust::Pinned(pins), login: login(None)? };
+            Ok(Asked { addresses, list: None, profile: None, speaking })
         };
         let text = |name| variable(name)?.into_string().ok().filter(|text| !text.is_empty());
         let mut named = arguments.profile.clone();
@@ -75,19 +87,26 @@ impl Asked {
                 None => alone(QUICK_START.map(|at| at.parse().expect("an address")).to_vec()),
             };
         };
-        let Some(Profile { given, list, trust, .. }) = profiles.profiles.remove(&name) else {
+        let Some(profile) = profiles.profiles.remove(&name) else {
             return Err(ProfileError::Unknown { name });
         };
+        let Profile { given, list, trust, login: kept, .. } = profile;
         let members = list.members.iter().map(|member| member.api);
         // Names are looked up by `profiles use` only: that may take longer than all else.
         let addresses = members.chain(given.iter().filter_map(Place::address)).collect();
         let trust = Trust::Pinned(trust.into_iter().chain(arguments.fingerprint).collect());
-        Ok(Asked { addresses, list: Some(list), trust, profile: Some((store, name)) })
+        let speaking = Speaking { trust, login: login(kept)? };
+        let (list, profile) = (Some(list), Some((store, name)));
+        Ok(Asked { addresses, list, profile, speaking })
     }
 
     fn nodes(self) -> Nodes {
-        let Asked { addresses, list, trust, profile } = self;
+        let Asked { addresses, list, profile, speaking: Speaking { trust, login } } = self;
         let client = Client::new(env(), addresses).trusting(trust);
+        let client = match login {
+            Some(Login { user, password }) => client.with_credentials(&user, &password),
+            None => client,
+        };
         let client = match list {
             Some(list) => client.knowing(list),
             None => client,
@@ -109,15 +128,16 @@ fn known_to_profiles(
 }
 
 impl Nodes {
-    /// Nodes on this machine. Panics if `addresses` is empty: there would be nobody to ask.
-    pub fn new(addresses: &[SocketAddr]) -> Nodes {
-        Nodes::trusting(addresses, Trust::Pinned(Vec::new()))
+    /// Nodes on this machine, asked as that user, or as nobody. Panics if `addresses` is empty:
+    /// there would be nobody to ask.
+    pub fn new(addresses: &[SocketAddr], login: Option<Login>) -> Nodes {
+        let trust = Trust::Pinned(Vec::new());
+        Nodes::speaking(addresses, Speaking { trust, login })
     }
 
-    /// Nodes that show who they are. Panics if `addresses` is empty.
-    pub fn trusting(addresses: &[SocketAddr], trust: Trust) -> Nodes {
-        let addresses = addresses.to_vec();
-        Asked { addresses, list: None, trust, profile: None }.nodes()
+    /// Nodes that are spoken with like that. Panics if `addresses` is empty.
+    pub fn speaking(addresses: &[SocketAddr], speaking: Speaking) -> Nodes {
+        Asked { addresses: addresses.to_vec(), list: None, profile: None, speaking }.nodes()
     }
 
     /// Those that the arguments name, else those that the environment names (each of them nodes, or
@@ -147,7 +167,7 @@ impl Nodes {
         match addresses[..] {
             [one] => {
                 let named = NodesArguments { nodes: vec![one.into()], ..arguments.clone() };
-                Ok((one, Asked::of(&named, |name| std::env::var_os(name))?.trust))
+                Ok((one, Asked::of(&named, |name| std::env::var_os(name))?.speaking.trust))
             }
             _ => Err(ClusterError::NotOneNode { count: addresses.len() }.into()),
         }
@@ -266,6 +286,19 @@ impl Drop for Nodes {
 }
 
 impl Nodes {
+    /// Keeps a user's new password in the profile, if the profile asks as that user.
+    pub fn keep_password(&self, user: &str, password: &str) -> Result<(), ProfileError> {
+        let Some((store, name)) = &self.profile else { return Ok(()) };
+        let is_kept = |login: &&mut Login| login.user == user;
+        store.change(|profiles| {
+            let profile = profiles.profiles.get_mut(name);
+            if let Some(login) = profile.and_then(|known| known.login.as_mut()).filter(is_kept) {
+                login.password = password.to_owned();
+            }
+            Ok(())
+        })
+    }
+
     /// Writes a newer member list into the profile; done when this is dropped, too.
     pub fn keep(&self) -> Result<(), ProfileError> {
         let (Some((store, name)), Some(list)) = (&self.profile, self.client.members()) else {
@@ -289,12 +322,14 @@ pub fn exit_of(error: &ClientError) -> Exit {
     match error {
         ClientError::Refused(problem) => match problem.code.as_str() {
             "Q1001" | "Q1003" | "Q1007" | "Q1011" | "Q1012" | "Q1021" => Exit::NoLeader,
-            "Q1611" | "Q1621" => Exit::NoLeader,
+            "Q1055" | "Q1611" | "Q1621" => Exit::NoLeader,
             "Q1022" | "Q1023" | "Q1105" | "Q1609" => Exit::Conflict,
             "Q1045" | "Q1046" | "Q1622" | "Q1623" | "Q1627" => Exit::Conflict,
+            "Q1056" | "Q1058" | "Q1059" => Exit::Conflict,
             "Q1041" | "Q1042" | "Q1043" | "Q1044" | "Q1071" | "Q1614" => Exit::Unauthorised,
-            "Q1048" | "Q1306" | "Q1603" => Exit::Usage,
-            "Q1106" => Exit::NotFound,
+            "Q1051" | "Q1052" | "Q1053" => Exit::Unauthorised,
+            "Q1048" | "Q1050" | "Q1060" | "Q1306" | "Q1603" => Exit::Usage,
+            "Q1057" | "Q1106" => Exit::NotFound,
             "Q1624" => Exit::DataAtRisk,
             code if code.starts_with("Q11") => Exit::Usage,
             _ => Exit::Failed,
@@ -359,6 +394,7 @@ impl Disk for NoDisk {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::login::LoginArguments;
     use quorate_core::api::{MemberPlace, Problem};
 
     /// A user with the profiles `used`, which is in use, at 10.0.0.1 and `other` at 10.0.0.2.
@@ -371,7 +407,7 @@ mod tests {
             let (cluster_id, version) = ("00".repeat(16), LogIndex(1));
             let list = MemberList { cluster_id, version, authority: None, members };
             let (cluster, given) = ("quorate".to_owned(), vec![api.into()]);
-            Profile { cluster, given, trust: vec![fingerprint(last)], list }
+            Profile { cluster, given, trust: vec![fingerprint(last)], login: None, list }
         };
         let kept = store.change(|profiles| {
             profiles.profiles.insert("used".to_owned(), profile(1));
@@ -393,10 +429,11 @@ mod tests {
         let pins = |nodes: &[&str], own: Option<u8>, has_home: bool| {
             let nodes = nodes.iter().map(|at| at.parse().expect("a place")).collect();
             let fingerprint = own.map(fingerprint);
-            let arguments = NodesArguments { nodes, profile: None, fingerprint };
+            let login = LoginArguments::default();
+            let arguments = NodesArguments { nodes, profile: None, fingerprint, login };
             let variable =
                 |name: &str| (name == "QUORATE_HOME" && has_home).then(|| home.path().into());
-            match Asked::of(&arguments, variable).expect("it is well").trust {
+            match Asked::of(&arguments, variable).expect("it is well").speaking.trust {
                 Trust::Pinned(pins) => pins,
                 other => panic!("{other:?}"),
             }
@@ -415,8 +452,8 @@ mod tests {
         let of = |name: &str| options.iter().find(|(option, _)| *option == name);
         let nodes = of("--node").map(|(_, at)| vec![at.parse().expect("a place")]);
         let profile = of("--profile").map(|(_, name)| (*name).to_owned());
-        let nodes = nodes.unwrap_or_default();
-        let arguments = NodesArguments { nodes, profile, fingerprint: None };
+        let (nodes, login) = (nodes.unwrap_or_default(), LoginArguments::default());
+        let arguments = NodesArguments { nodes, profile, fingerprint: None, login };
         let variable = |name: &str| {
             variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
         };
@@ -459,6 +496,8 @@ mod tests {
         assert_eq!(refused("Q1004 a; b; c"), Exit::Failed);
         assert_eq!(refused("Q1042 a; b; c"), Exit::Unauthorised);
         assert_eq!(refused("Q1045 a; b; c"), Exit::Conflict);
+        assert_eq!(refused("Q1051 a; b; c"), Exit::Unauthorised);
+        assert_eq!(refused("Q1059 a; b; c"), Exit::Conflict);
         assert_eq!(refused("Q1624 a; b; c"), Exit::DataAtRisk);
         let last = String::new();
         let unknown = ClientError::OutcomeUnknown { waited_ms: 1, last };

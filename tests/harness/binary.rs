@@ -9,7 +9,27 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
+use quorate_core::users::ADMIN;
+use quorate_node::login::Login;
 use serde_json::Value;
+
+/// The password of the local admin of every node of the tests, and so of every cluster's.
+pub const PASSWORD: &str = "correct horse battery";
+/// What HTTP makes of `admin` and [`PASSWORD`], not by our own code.
+pub const AUTHORIZATION: &str = "Basic YWRtaW46Y29ycmVjdCBob3JzZSBiYXR0ZXJ5";
+
+/// As whom tests ask.
+pub fn login() -> Option<Login> {
+    Some(Login { user: ADMIN.to_owned(), password: PASSWORD.to_owned() })
+}
+
+/// A run of the executable under test that is let in: as a command, and as a daemon.
+pub fn command() -> Command {
+    let mut command = Command::new(quorate());
+    command.env("QUORATE_USER", ADMIN).env("QUORATE_PASSWORD", PASSWORD);
+    command.env("QUORATE_ADMIN_PASSWORD", PASSWORD);
+    command
+}
 
 /// The executable under test: `QUORATE_BINARY` if that is set, or one that is built
 /// beside this test.
@@ -27,7 +47,7 @@ pub fn quorate() -> &'static Path {
 
 /// What `quorate kv` with these arguments did at the node with this API. Panics if it does not run.
 pub fn kv(api: SocketAddr, arguments: &[impl AsRef<OsStr>]) -> Output {
-    let mut command = Command::new(quorate());
+    let mut command = command();
     command.arg("kv").args(arguments).args(["--node", &api.to_string()]);
     command.output().expect("the binary runs")
 }

@@ -138,7 +138,7 @@ impl Cluster {
         ClusterPlan {
             nodes_count,
             more_settings: String::new(),
-            environment: Vec::new(),
+            environment: vec![("QUORATE_ADMIN_PASSWORD".to_owned(), binary::PASSWORD.to_owned())],
             has_links: false,
             is_protected: true,
         }
@@ -262,7 +262,8 @@ impl Cluster {
 
     /// What node number `node` says of itself and the cluster; `None` if it does not answer.
     pub fn status(&self, node: usize) -> Option<Status> {
-        let (status, body) = health::get(self.api(node), "/cluster", ANSWER_LIMIT).ok()?;
+        let (status, body) =
+            health::get_as(self.api(node), "/cluster", binary::AUTHORIZATION, ANSWER_LIMIT).ok()?;
         if status == 200 { serde_json::from_str(&body).ok() } else { None }
     }
 

@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use quorate_core::history::register::{Verdict, judge};
@@ -38,7 +38,7 @@ impl Load {
         let mut load = Load { writers: Vec::new(), ledgers: Vec::new(), _place: place };
         for number in 1..=writers_count {
             let ledger = load._place.path().join(format!("writer-{number}"));
-            let mut command = Command::new(binary::quorate());
+            let mut command = binary::command();
             command.arg("demo-writer").arg("--ledger").arg(&ledger);
             command.args(["--prefix", &format!("writer-{number}/"), "--node", &nodes.join(",")]);
             command.stdin(Stdio::null());
@@ -111,7 +111,9 @@ pub fn verdict_on(cluster: &mut Cluster, operations: &[Operation]) -> Verdict {
     for api in cluster.apis() {
         for how in [Consistency::Linearizable, Consistency::Stale] {
             let name = format!("{api}, {how:?}");
-            let asked = async { check::through(&mut Nodes::new(&[api]), &name, how).await };
+            let asked = async {
+                check::through(&mut Nodes::new(&[api], binary::login()), &name, how).await
+            };
             let asked = quorate_net::block_on(asked);
             sources.push(asked.expect("a runtime").expect("every node answers"));
         }

@@ -102,7 +102,7 @@ async fn write_with_all(
         let (told, is_stopping) = (told.clone(), is_stopping.clone());
         let acknowledged_count = acknowledged_count.clone();
         clients.spawn_local(async move {
-            let mut nodes = Nodes::new(&[api]);
+            let mut nodes = Nodes::new(&[api], crate::binary::login());
             let mut last = BTreeMap::new();
             for number in 0_u64.. {
                 if is_stopping.load(Relaxed) {

@@ -14,7 +14,7 @@ use quorate_core::ids::{ClusterId, Generation, Lineage, NodeId};
 use quorate_core::ports::Clock;
 use quorate_core::status::{Health, Status};
 use quorate_net::BootClock;
-use quorate_tests::binary::kv;
+use quorate_tests::binary::{AUTHORIZATION, kv};
 use quorate_tests::cluster::Cluster;
 use quorate_tests::intruder::closes_after;
 use quorate_tests::load::Load;
@@ -143,8 +143,9 @@ fn a_key_that_is_no_text_is_refused_with_its_code_on_both_ways_in() {
     }
     for method in ["PUT", "GET", "DELETE"] {
         let mut stream = TcpStream::connect(api).expect("the API listens");
-        let rest = "host: n1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
-        let request = format!("{method} /api/v1/kv/caf%e9 HTTP/1.1\r\n{rest}");
+        let rest = "host: n1\r\nconnection: close\r\ncontent-length: 0\r\n";
+        let head = format!("{method} /api/v1/kv/caf%e9 HTTP/1.1\r\n{rest}");
+        let request = format!("{head}authorization: {AUTHORIZATION}\r\n\r\n");
         stream.write_all(request.as_bytes()).expect("the connection stands");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("it is text and ends");

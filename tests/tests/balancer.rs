@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use quorate_core::status::Status;
 use quorate_node::demo::health;
 use quorate_node::demo::processes::Helper;
-use quorate_tests::binary::quorate;
+use quorate_tests::binary::{AUTHORIZATION, command};
 use quorate_tests::block::Block;
 use quorate_tests::cluster::Cluster;
 use quorate_tests::skips::skip;
@@ -35,7 +35,7 @@ struct Running {
 
 /// What `quorate` prints with these arguments.
 fn printed(api: SocketAddr, arguments: &[&str]) -> String {
-    let mut command = Command::new(quorate());
+    let mut command = command();
     let output = command.args(arguments).env("QUORATE_NODES", api.to_string()).output();
     let output = output.expect("the binary runs");
     assert!(output.status.success(), "{arguments:?}: {output:?}");
@@ -73,7 +73,7 @@ fn flows_to(balancer: SocketAddr, leader: usize, what: &str, began: Instant) {
 
 /// The status of the node that the balancer leads to, if that node may act.
 fn acting_behind(balancer: SocketAddr) -> Option<Status> {
-    let (code, body) = health::get(balancer, "/cluster", ANSWER_LIMIT).ok()?;
+    let (code, body) = health::get_as(balancer, "/cluster", AUTHORIZATION, ANSWER_LIMIT).ok()?;
     let status: Status = serde_json::from_str(&body).ok().filter(|_| code == 200)?;
     status.acting.then_some(status)
 }
@@ -118,7 +118,8 @@ fn haproxy_leads_to_the_leader_and_never_back_to_a_former_one() {
     let thawed_at = Instant::now();
     let (former, mut answers_count) = (format!("n{third}"), 0);
     while thawed_at.elapsed() < Duration::from_secs(3) {
-        if let Ok((code, body)) = health::get(balancer, "/cluster", ANSWER_LIMIT) {
+        if let Ok((code, body)) = health::get_as(balancer, "/cluster", AUTHORIZATION, ANSWER_LIMIT)
+        {
             let status: Status = serde_json::from_str(&body).expect("the status of a node");
             assert!(code == 200 && status.name != former, "after the thaw: {status:?}");
             answers_count += 1;
@@ -138,7 +139,7 @@ fn haproxy_leads_to_a_replica_if_that_is_asked_for() {
     let (mut names, began) = (Vec::new(), Instant::now());
     while names.len() < 20 {
         assert!(began.elapsed() < FLOWS_WITHIN, "clients are still sent to the leader");
-        let answer = health::get(balancer, "/cluster", ANSWER_LIMIT).ok();
+        let answer = health::get_as(balancer, "/cluster", AUTHORIZATION, ANSWER_LIMIT).ok();
         let Some((200, body)) = answer else { continue };
         let status: Status = serde_json::from_str(&body).expect("the status of a node");
         names.push(status.name);

@@ -12,7 +12,7 @@ use std::time::Duration;
 use quorate_core::key_value::VALUE_SIZE_BYTES_MAX;
 use quorate_core::status::Status;
 use quorate_node::demo::health;
-use quorate_tests::binary::{Ran, kv, quorate};
+use quorate_tests::binary::{AUTHORIZATION, Ran, command, kv};
 use quorate_tests::block::Block;
 use quorate_tests::cluster::Cluster;
 use serde_json::Value;
@@ -24,7 +24,7 @@ fn run(api: SocketAddr, arguments: &[impl AsRef<OsStr>]) -> Ran {
 
 /// `quorate` with these arguments, which asks the node with this API.
 fn asking(api: SocketAddr, arguments: &[&str]) -> Command {
-    let mut command = Command::new(quorate());
+    let mut command = command();
     command.args(arguments).env("QUORATE_NODES", api.to_string());
     command
 }
@@ -273,7 +273,8 @@ fn without_a_quorum_there_is_no_leader_and_a_write_under_way_is_told_as_unknown(
     assert!(!seen.has_leader() && !seen.acting, "{seen:#?}");
     assert!(table.contains("\nleader   none"), "{table}");
     for path in ["/readyz", "/health"] {
-        let answer = health::get(api, path, Duration::from_secs(1)).expect("the node answers");
+        let answer = health::get_as(api, path, AUTHORIZATION, Duration::from_secs(1))
+            .expect("the node answers");
         assert_eq!(answer.0, 503, "{path}: {}", answer.1);
     }
     check_all(vec![late], &[], &[(8, "Q1612")]);
@@ -317,7 +318,7 @@ fn a_node_that_does_not_answer_is_told_apart_from_one_that_is_not_there() {
 
     // The next address is asked, and the answer is that of the node which is there.
     let both = format!("{gone},{api}");
-    let mut command = Command::new(quorate());
+    let mut command = command();
     command.args(["kv", "list", "nothing", "--node", &both]);
     Ran::by(&mut command).printed(b"");
 }

@@ -20,7 +20,7 @@ use quorate_core::key_value::Command as KeyValueCommand;
 use quorate_core::replication::offline::{self, Rewritten};
 use quorate_net::DataDisk;
 use quorate_node::demo::cut;
-use quorate_tests::binary::quorate;
+use quorate_tests::binary::command;
 use quorate_tests::block::Block;
 use quorate_tests::cluster::Cluster;
 use quorate_tests::load::Load;
@@ -29,7 +29,7 @@ use serde_json::Value;
 
 /// What `quorate demo-verdict` prints, and its exit code. Panics if it gives no verdict.
 fn verdict(ledgers: &[PathBuf], sources: &[(&str, String)]) -> (i32, Value) {
-    let mut command = Command::new(quorate());
+    let mut command = command();
     command.arg("demo-verdict");
     command.args(ledgers.iter().flat_map(|ledger| ["--ledger".as_ref(), ledger.as_os_str()]));
     command.args(sources.iter().flat_map(|(option, value)| [option, value.as_str()]));
@@ -290,7 +290,7 @@ impl Demo {
         fs::create_dir_all(&temporary).expect("a directory can be made");
         fs::write(tree.join("one"), "1").expect("a file can be made");
         fs::write(tree.join("deep/two"), "22").expect("a file can be made");
-        let mut command = Command::new(quorate());
+        let mut command = command();
         command.args(["demo", "--json", "--block", &block.first().to_string(), "--tree"]).arg(tree);
         command.env("TMPDIR", temporary).stdin(Stdio::null());
         // Ctrl-C reaches a whole process group, which must not be that of this test.
@@ -483,15 +483,15 @@ fn a_demo_on_taken_addresses_starts_nothing() {
     let block = Block::take().expect("a block of test addresses is free");
     let at = std::net::SocketAddr::new(block.node(12), 8_500);
     let _taken = std::net::TcpListener::bind(at).expect("the port of a free block is free");
-    let mut command = Command::new(quorate());
-    command.args(["demo", "--block", &block.first().to_string()]);
-    let output = command.output().expect("the binary runs");
+    let mut first = command();
+    first.args(["demo", "--block", &block.first().to_string()]);
+    let output = first.output().expect("the binary runs");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains(&format!("Q1741 {at} is taken")), "{said}");
     let wrong = [("--block", "10.0.0.0"), ("--block", "127.0.0.1"), ("--block", "localhost")];
     for (option, wrong) in wrong.into_iter().chain([("--tree", "/nowhere")]) {
-        let output = Command::new(quorate()).args(["demo", option, wrong]).output();
+        let output = command().args(["demo", option, wrong]).output();
         assert_eq!(output.expect("the binary runs").status.code(), Some(2), "{option} {wrong}");
     }
 }

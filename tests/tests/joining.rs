@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use quorate_node::daemon::secret;
 use quorate_node::demo::processes::Helper;
-use quorate_tests::binary::{kv, quorate};
+use quorate_tests::binary::{command, kv};
 use quorate_tests::block::Block;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -44,7 +44,7 @@ impl Machines {
     fn start(&mut self, node: usize) {
         let log = fs::File::options().create(true).append(true).open(self.file(node, "log"));
         let log = log.expect("the temporary directory works");
-        let mut command = Command::new(quorate());
+        let mut command = command();
         command.args(["node", "run", "--config"]).arg(self.file(node, "toml"));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         self.daemons[node - 1] = Some(Helper::start(command).expect("the daemon's process starts"));
@@ -71,7 +71,7 @@ impl Machines {
 
     /// Runs `quorate cluster` with these arguments, for node number `node`.
     fn cluster(&self, node: usize, arguments: &[&str]) -> Ran {
-        let mut command = Command::new(quorate());
+        let mut command = command();
         command.arg("cluster").args(arguments).args(["--node", &self.api(node).to_string()]);
         ran(&mut command)
     }
@@ -196,7 +196,7 @@ fn each_order_that_does_not_fit_is_refused_by_its_code_and_changes_nothing() {
     fs::create_dir_all(segment.parent().expect("it has one")).expect("the directory works");
     fs::write(&segment, "what a member has written").expect("the directory works");
     (1..=3).for_each(|node| machines.start(node));
-    ran(Command::new(quorate()).args(["cluster", "start"])).ended(2, "Q1765 an order is for one");
+    ran(command().args(["cluster", "start"])).ended(2, "Q1765 an order is for one");
     let start = ["start", "--cluster-node-name", "n1"];
     machines.cluster(3, &start).ended(9, "Q1624 its data directory holds log/0001.segment;");
     machines.cluster(1, &["start"]).ended(2, "Q1306 name \"\" is not 1 to 63 bytes long");
@@ -221,6 +221,8 @@ fn each_order_that_does_not_fit_is_refused_by_its_code_and_changes_nothing() {
     machines.join(2, 1, &other, &n2).ended(6, "Q1609 ");
     machines.join(2, 1, &wrong, &n2).ended(7, "Q1041 ");
     machines.join(2, 1, &stranger, &n2).ended(7, "Q1614 ");
+    machines.join(2, 1, &token, &n2).ended(7, "Q1053 "); // wrong tokens are slowed like passwords
+    std::thread::sleep(Duration::from_millis(300));
     machines.join(2, 1, &late, &n2).ended(7, "Q1043 ");
     machines.join(2, 1, &revoked, &n2).ended(7, "Q1044 ");
     machines.join(2, 1, &token, &["--cluster-node-name", "n1"]).ended(6, "Q1045 ");
@@ -231,7 +233,7 @@ fn each_order_that_does_not_fit_is_refused_by_its_code_and_changes_nothing() {
     let names = fs::read_dir(machines.data_dir(2)).expect("it is there");
     let mut names: Vec<_> = names.map(|entry| entry.expect("as above").file_name()).collect();
     names.sort();
-    assert_eq!(names, ["LOCK", "node.key"], "the joiner is as it was");
+    assert_eq!(names, ["LOCK", "admin.phc", "node.key"], "the joiner is as it was");
     assert_eq!(fs::read(&segment).expect("it is there"), b"what a member has written");
 
     machines.join(2, 1, &token, &n2).ended(0, "n2 is n2 of cluster");

@@ -2,12 +2,11 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use quorate_tests::binary::{Ran, quorate};
+use quorate_tests::binary::{Ran, command};
 use quorate_tests::cluster::Cluster;
 use serde_json::{Value, json};
 
@@ -16,7 +15,7 @@ const NOTICED: Duration = Duration::from_secs(10);
 
 /// Runs `quorate cluster` with these arguments, which asks the nodes with these APIs.
 fn cluster(apis: &[SocketAddr], arguments: &[&str]) -> Ran {
-    let mut command = Command::new(quorate());
+    let mut command = command();
     let nodes = apis.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(",");
     command.arg("cluster").args(arguments).env("QUORATE_NODES", nodes);
     Ran::by(&mut command)

@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use quorate_core::observe::MARKS;
@@ -14,7 +13,7 @@ use quorate_core::ports::Clock;
 use quorate_net::BootClock;
 use quorate_node::demo::health;
 use quorate_sim::bank::BUGS;
-use quorate_tests::binary::{kv, quorate};
+use quorate_tests::binary::{AUTHORIZATION, command, kv, quorate};
 use quorate_tests::cluster::Cluster;
 use quorate_tests::load::Load;
 use quorate_tests::percentiles::percentile;
@@ -92,7 +91,7 @@ fn a_leader_asked_to_end_hands_over_and_ends_cleanly_and_stays_a_member() {
 /// Starts a daemon with the settings of node 1 that is expected to refuse, and returns its words.
 fn refusal(cluster: &mut Cluster, variables: &[(&str, &str)]) -> (i32, String) {
     let settings = cluster.node(1).plan().settings_path();
-    let mut command = Command::new(quorate());
+    let mut command = command();
     command.args(["node", "run", "--config"]).arg(settings);
     command.envs(variables.iter().copied());
     let output = command.output().expect("the binary runs");
@@ -154,7 +153,7 @@ fn bad_settings_are_refused_with_their_code_and_start_nothing() {
     }
     std::fs::remove_file(&settings).unwrap();
     assert!(refusal(&mut cluster, &[]).1.starts_with("Q1521"));
-    let usage = Command::new(quorate()).args(["node", "run"]).output().unwrap();
+    let usage = command().args(["node", "run"]).output().unwrap();
     assert_eq!(usage.status.code(), Some(2));
 }
 
@@ -188,7 +187,9 @@ fn send(api: SocketAddr, kind: &str) -> TcpStream {
     let mut stream = TcpStream::connect(api).expect("the API listens");
     stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout can be set");
     let head = "HTTP/1.1\r\nhost: old\r\nconnection: close\r\ncontent-length:";
-    let request = format!("{kind} {head} {}\r\n\r\n{body}", body.len());
+    let size_bytes = body.len();
+    let request =
+        format!("{kind} {head} {size_bytes}\r\nauthorization: {AUTHORIZATION}\r\n\r\n{body}");
     stream.write_all(request.as_bytes()).expect("the connection stands");
     stream
 }

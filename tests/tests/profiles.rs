@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use quorate_node::demo::cut::{self, Cut};
-use quorate_tests::binary::{Ran, quorate};
+use quorate_tests::binary::{Ran, command};
 use quorate_tests::cluster::Cluster;
 use quorate_tests::skips::skip;
 use serde_json::Value;
@@ -33,7 +33,7 @@ impl User {
 
     /// `quorate` with these arguments, and with no variable but this user's own.
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(quorate());
+        let mut command = command();
         command.args(arguments).env("QUORATE_HOME", self.home.path().join("settings"));
         command.env_remove("QUORATE_NODES").env_remove("QUORATE_PROFILE");
         command

@@ -173,6 +173,11 @@ fn who_has_not_the_secret_and_what_was_recorded_changes_nothing() {
 }
 
 #[test]
+fn a_password_is_changed_while_machines_fail() {
+    tell("hunt_passwords");
+}
+
+#[test]
 fn a_founder_dies_while_the_cluster_is_founded() {
     tell("hunt_founding");
 }

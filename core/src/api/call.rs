@@ -9,8 +9,8 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use bytes::Bytes;
 
 use super::client::ClientError;
-use super::race::{Attempted, Connection, Failure, Places, Race};
-use super::{INDEX_HEADER, MemberList, Problem};
+use super::race::{Asking, Attempted, Connection, Failure, Places, Race};
+use super::{INDEX_HEADER, MemberList, Problem, guard};
 use crate::ids::RequestId;
 use crate::observe::planted;
 use crate::ports::Env;
@@ -92,7 +92,7 @@ struct Limits {
 pub(super) struct Calls {
     env: Env,
     places: Places,
-    trust: Trust,
+    asking: Asking,
     connection: Option<Connection>,
     limits: Limits,
 }
@@ -120,17 +120,21 @@ struct Tried {
 impl Calls {
     pub(super) fn new(env: Env, given: Vec<SocketAddr>) -> Calls {
         let limits = Limits { call_ms: 10_000, attempt_ms: 2_000, unanswered_ms: 2_500 };
-        let (trust, connection) = Default::default();
-        Calls { env, places: Places::of(given), trust, connection, limits }
+        let (asking, connection) = Default::default();
+        Calls { env, places: Places::of(given), asking, connection, limits }
     }
 
     pub(super) fn trust(&mut self, trust: Trust) {
-        self.trust = trust;
+        self.asking.trust = trust;
         self.connection = None;
     }
 
     pub(super) fn limit_ms(&mut self, call_ms: u64, attempt_ms: u64) {
         self.limits = Limits { call_ms, attempt_ms, unanswered_ms: call_ms };
+    }
+
+    pub(super) fn authorize(&mut self, user: &str, password: &str) {
+        self.asking.authorization = Some(guard::authorization(user, password));
     }
 
     /// Who answered last, or is asked first.
@@ -181,7 +185,7 @@ impl Calls {
 
     /// One round: asks one address after the other, the next as soon as one is late or has failed.
     async fn race(&mut self, call: &Rc<Call>, limit_ms: u64, tried: &mut Tried) -> Option<Ended> {
-        let mut race = Race::new(&self.env, &self.trust, call, limit_ms);
+        let mut race = Race::new(&self.env, &self.asking, call, limit_ms);
         let mut head_start_ms = HEAD_START_MS;
         match self.connection.take() {
             // It has answered before, and may have much to do now.
@@ -245,7 +249,7 @@ impl Calls {
         }
         let at = leader.unwrap_or(self.places.last());
         let kept = self.connection.take().filter(|kept| kept.at == at);
-        let mut race = Race::new(&self.env, &self.trust, call, limit_ms);
+        let mut race = Race::new(&self.env, &self.asking, call, limit_ms);
         race.ask(&self.places, at, kept);
         let attempted = race.first(None, &mut self.places).await?;
         match self.judge(call, attempted, tried) {

@@ -131,6 +131,13 @@ impl Client {
         self
     }
 
+    /// The same, asking as this user.
+    #[must_use]
+    pub fn with_credentials(mut self, user: &str, password: &str) -> Client {
+        self.calls.authorize(user, password);
+        self
+    }
+
     /// The newest member list that came with an answer, or that it knew before.
     pub fn members(&self) -> Option<&MemberList> {
         self.calls.list()
@@ -330,7 +337,7 @@ fn consistency_param(consistency: Consistency) -> &'static str {
 }
 
 /// Percent-encodes all but what is safe in paths and parameters alike.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {

@@ -8,6 +8,7 @@ use axum::http::header::{CONTENT_TYPE, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
+use super::guard::{EntryError, WrongToken};
 use super::{BODY_SIZE_BYTES_MAX, INDEX_HEADER, LEADER_HEADER, request};
 use crate::codec::CodecError;
 use crate::config::ConfigError;
@@ -16,6 +17,7 @@ use crate::ids::{LogIndex, NodeId};
 use crate::key_value::KeyValueError;
 use crate::membership::NoJoinToken;
 use crate::node::AdmissionError;
+use crate::users::UserRefusal;
 
 /// Why a request was not answered as asked.
 #[derive(Debug, thiserror::Error)]
@@ -73,16 +75,15 @@ pub enum ApiError {
         /// What is wrong with it.
         source: CodecError,
     },
-    /// Retry does not help here: another cluster lives at this address now.
+    /// Retry does not help here: another cluster lives at this address now. Which one is told to
+    /// its users only.
     #[error(
-        "Q1609 this is a node of cluster {this}, not {meant}; nothing was changed; \
+        "Q1609 this is no node of cluster {meant}; nothing was changed; \
              check the address, or delete the profile"
     )]
     OtherCluster {
         /// The id in the request.
         meant: String,
-        /// The id of the node's own.
-        this: String,
     },
     /// Retry helps with TLS.
     #[error(
@@ -96,6 +97,12 @@ pub enum ApiError {
              changed; remove the setting, or correct the file"
     )]
     OtherSecret,
+    /// The caller is not let in, or may not do that.
+    #[error(transparent)]
+    Entry(#[from] EntryError),
+    /// The users stay as they are.
+    #[error(transparent)]
+    User(#[from] UserRefusal),
     /// Retry helps once it was ordered to start or join one.
     #[error(
         "Q1621 the node at {this} has no cluster; nothing was changed; let it start or join one"
@@ -212,6 +219,8 @@ impl ApiError {
     /// The status that makes common HTTP clients and load balancers do the right thing.
     pub fn status(&self) -> StatusCode {
         match self {
+            ApiError::Entry(error) => error.status(),
+            ApiError::User(error) => user_status(error),
             ApiError::UnknownPath { .. } => StatusCode::NOT_FOUND,
             ApiError::WrongMethod { .. } => StatusCode::METHOD_NOT_ALLOWED,
             ApiError::Malformed { .. } | ApiError::NoSuchMember { .. } => StatusCode::BAD_REQUEST,
@@ -265,6 +274,14 @@ impl ApiError {
     }
 }
 
+fn user_status(error: &UserRefusal) -> StatusCode {
+    match error {
+        UserRefusal::Unknown { .. } => StatusCode::NOT_FOUND,
+        UserRefusal::Taken { .. } | UserRefusal::LastAdmin { .. } => StatusCode::CONFLICT,
+        UserRefusal::Unfit { .. } => StatusCode::BAD_REQUEST,
+    }
+}
+
 fn write_status(error: &WriteError) -> StatusCode {
     match error {
         WriteError::OutcomeUnknown { .. } => StatusCode::GATEWAY_TIMEOUT,
@@ -297,6 +314,15 @@ impl IntoResponse for ApiError {
         let mut response = (self.status(), body).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let ApiError::Entry(error) = &self {
+            error.add_headers(headers);
+        }
+        let is_wrong_token = matches!(&self, ApiError::Admission(AdmissionError::Refused { text })
+            if text.starts_with("Q1041"));
+        if is_wrong_token {
+            response.extensions_mut().insert(WrongToken);
+        }
+        let headers = response.headers_mut();
         let (index, leader) = self.facts();
         if let Some(index) = index {
             headers.insert(INDEX_HEADER, HeaderValue::from(index.0));

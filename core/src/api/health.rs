@@ -9,26 +9,35 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::{Extensions, HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::key_value::json_response;
 use super::request::{self, Params};
-use super::{Api, ApiError};
+use super::{Api, ApiError, guard};
 use crate::ids::NodeId;
 use crate::status::Status;
+use crate::users::Wish;
 
 /// `GET /livez`: the loop turns.
 pub(super) async fn livez() -> &'static str {
     "ok\n"
 }
 
-/// `GET /readyz?verbose`: whether a client should be sent here. Each check has a line.
-pub(super) async fn readyz(State(api): State<Arc<Api>>, uri: Uri) -> Result<Response, ApiError> {
+/// `GET /readyz?verbose`: whether a client should be sent here. Each check has a line, for users.
+pub(super) async fn readyz(
+    State(api): State<Arc<Api>>,
+    uri: Uri,
+    headers: HeaderMap,
+    extensions: Extensions,
+) -> Result<Response, ApiError> {
     let mut params = Params::of(&uri)?;
     let is_verbose = params.take_bool("verbose")?;
     params.end()?;
+    if let (true, Some(guard)) = (is_verbose, &api.guard) {
+        guard.admit(guard::peer_of(&extensions), &headers).await?.may(Wish::Read)?;
+    }
     let status = api.node.status().await;
     let checks = readiness(status.as_ref());
     let is_ready = checks.iter().all(|(_, is_good)| *is_good);
@@ -93,11 +102,15 @@ pub(super) async fn original_status(
     method: Method,
     uri: Uri,
 ) -> Result<Response, ApiError> {
-    let mut response = leader(state, method, uri).await?;
+    leader(state, method, uri).await.map(as_original)
+}
+
+/// What the original answered where ours is this.
+pub(super) fn as_original(mut response: Response) -> Response {
     if response.status() == StatusCode::SERVICE_UNAVAILABLE {
         *response.status_mut() = StatusCode::BAD_REQUEST;
     }
-    Ok(response)
+    response
 }
 
 #[derive(Serialize)]

@@ -44,8 +44,7 @@ async fn admit(
     let MemberBody { settings, vote, token, .. } = body;
     let identity = api.node.identity();
     if token.cluster != identity.cluster {
-        let (meant, this) = (token.cluster.to_string(), identity.cluster.to_string());
-        return Err(ApiError::OtherCluster { meant, this });
+        return Err(ApiError::OtherCluster { meant: token.cluster.to_string() });
     }
     let join = Join {
         settings,

@@ -15,6 +15,7 @@ mod bodies;
 mod call;
 mod client;
 mod error;
+pub(crate) mod guard;
 mod health;
 mod joining;
 mod key_value;
@@ -26,6 +27,7 @@ mod request;
 mod serve;
 #[cfg(test)]
 mod tests;
+mod users;
 pub(crate) mod waiting;
 
 pub use bodies::{
@@ -40,6 +42,7 @@ pub use orders::{
     TokensBody,
 };
 pub(crate) use serve::{Entry, serve};
+pub use users::{PutUserBody, UserBody, UsersBody};
 
 use std::sync::Arc;
 
@@ -74,6 +77,8 @@ pub const AGE_HEADER: &str = "quorate-age-ms";
 
 pub(crate) use request::json;
 
+pub use guard::EntryError;
+
 /// What the handlers share.
 pub(crate) struct Api {
     pub(crate) node: NodeHandle,
@@ -81,6 +86,8 @@ pub(crate) struct Api {
     /// The cluster's id, 32 hex digits, as requests name it.
     cluster_id: String,
     members: members::MembersHeader,
+    /// Who asks callers for their passwords; `None` if nobody does.
+    guard: Option<Arc<guard::Guard>>,
 }
 
 /// All paths of one node. The key-value paths expect its machine to be a
@@ -88,7 +95,8 @@ pub(crate) struct Api {
 pub fn router(node: NodeHandle) -> Router {
     let (answered, members) = Default::default();
     let cluster_id = node.cluster().to_string();
-    let api = Arc::new(Api { node, answered, cluster_id, members });
+    let guard = guard::Guard::of(&node);
+    let api = Arc::new(Api { node, answered, cluster_id, members, guard: guard.clone() });
     // Whoever asks these needs no credentials, and is told a boolean only.
     let probes = Router::new()
         .route("/livez", get(health::livez))
@@ -97,9 +105,12 @@ pub fn router(node: NodeHandle) -> Router {
         .route("/replica", any(health::replica))
         .route("/api/v3.1/status", any(health::original_status))
         .method_not_allowed_fallback(wrong_method);
+    // As those, unless it is asked for more; and it says whether this is the cluster that is meant.
+    let ready = Router::new()
+        .route("/readyz", get(health::readyz))
+        .method_not_allowed_fallback(wrong_method);
     let key = get(key_value::read).put(key_value::put).delete(key_value::delete);
     Router::new()
-        .route("/readyz", get(health::readyz))
         .route("/cluster", get(health::cluster))
         .route("/metrics", get(metrics::metrics))
         .route("/api/v1/kv", get(key_value::list))
@@ -108,11 +119,14 @@ pub fn router(node: NodeHandle) -> Router {
         .route("/api/v1/txn", post(key_value::transact))
         .route("/api/v1/leader/switchover", post(health::switchover))
         .merge(joining::routes())
+        .merge(users::routes())
         .method_not_allowed_fallback(wrong_method)
         .fallback(unknown_path)
+        .layer(map_response_with_state(api.clone(), tell_members))
+        .layer(from_fn_with_state(guard, guard::ask))
+        .merge(ready)
         .layer(from_fn_with_state(api.clone(), check_cluster))
         .layer(from_fn(check_protected))
-        .layer(map_response_with_state(api.clone(), tell_members))
         .merge(probes)
         .layer(map_response_with_state(api.clone(), count))
         .with_state(api)
@@ -143,9 +157,8 @@ async fn check_cluster(State(api): State<Arc<Api>>, request: Request, next: Next
     if meant.as_bytes() == api.cluster_id.as_bytes() {
         return next.run(request).await;
     }
-    let this = api.cluster_id.clone();
     let meant = String::from_utf8_lossy(meant.as_bytes()).into_owned();
-    ApiError::OtherCluster { meant, this }.into_response()
+    ApiError::OtherCluster { meant }.into_response()
 }
 
 async fn tell_members(State(api): State<Arc<Api>>, mut response: Response) -> Response {

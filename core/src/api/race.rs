@@ -15,8 +15,8 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use axum::http::header::HOST;
-use axum::http::{HeaderMap, Request};
+use axum::http::header::{AUTHORIZATION, HOST};
+use axum::http::{HeaderMap, HeaderValue, Request};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
@@ -121,10 +121,26 @@ impl Failure {
     }
 }
 
+/// Whom each request is for, and who asks.
+struct Credentials {
+    /// The id of the cluster, once it is known.
+    cluster: Option<String>,
+    authorization: Option<HeaderValue>,
+}
+
+/// How a client asks, whomever it asks.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Asking {
+    /// Whom it takes for a member.
+    pub(super) trust: Trust,
+    /// Says who asks.
+    pub(super) authorization: Option<HeaderValue>,
+}
+
 /// One call under way to several addresses.
 pub(super) struct Race {
     env: Env,
-    trust: Trust,
+    asking: Asking,
     call: Rc<Call>,
     limit_ms: u64,
     asked: Vec<SocketAddr>,
@@ -134,10 +150,10 @@ pub(super) struct Race {
 
 impl Race {
     /// Nobody is asked yet. Each attempt ends after `limit_ms`.
-    pub(super) fn new(env: &Env, trust: &Trust, call: &Rc<Call>, limit_ms: u64) -> Race {
+    pub(super) fn new(env: &Env, asking: &Asking, call: &Rc<Call>, limit_ms: u64) -> Race {
         Race {
             env: env.clone(),
-            trust: trust.clone(),
+            asking: asking.clone(),
             call: call.clone(),
             limit_ms,
             asked: Vec::new(),
@@ -157,13 +173,15 @@ impl Race {
     pub(super) fn ask(&mut self, places: &Places, at: SocketAddr, kept: Option<Connection>) {
         let cluster = places.list().map(|list| list.cluster_id.clone());
         let authority = places.list().and_then(|list| list.authority);
-        let line = Line { env: self.env.clone(), trust: self.trust.clone(), at, authority };
+        let Asking { trust, authorization } = self.asking.clone();
+        let line = Line { env: self.env.clone(), trust, at, authority };
+        let credentials = Credentials { cluster, authorization };
         let (call, limit_ms) = (self.call.clone(), self.limit_ms);
         let flag = Rc::new(Cell::new(false));
         self.asked.push(at);
         self.were_sent.push((at, flag.clone()));
         self.running.push(Box::pin(async move {
-            let sending = send(&line, kept, &call, cluster, &flag);
+            let sending = send(&line, kept, &call, &credentials, &flag);
             let outcome = match tokio::time::timeout(Duration::from_millis(limit_ms), sending).await
             {
                 Ok(outcome) => outcome,
@@ -208,17 +226,16 @@ async fn send(
     line: &Line,
     kept: Option<Connection>,
     call: &Call,
-    cluster: Option<String>,
+    credentials: &Credentials,
     was_sent: &Cell<bool>,
 ) -> Result<(Reply, Connection), Failure> {
-    let cluster = cluster.as_deref();
     // A connection is lent to one attempt: one that is dropped or breaks leaves no half behind.
     let mut connection = match still_open(kept).await {
         Some(connection) => connection,
         None => {
             let mut connection = line.connect().await?;
             if call.repeat.may_write() {
-                let told = connection.ask(&Call::read("/readyz".to_owned()), cluster).await?;
+                let told = connection.ask(&Call::read("/readyz".to_owned()), credentials).await?;
                 if !is_node(&told) {
                     return Ok((told, connection));
                 }
@@ -228,7 +245,7 @@ async fn send(
         }
     };
     was_sent.set(true);
-    let reply = connection.ask(call, cluster).await?;
+    let reply = connection.ask(call, credentials).await?;
     Ok((reply, connection))
 }
 
@@ -238,11 +255,14 @@ fn is_node(told: &Reply) -> bool {
 }
 
 impl Connection {
-    async fn ask(&mut self, call: &Call, cluster: Option<&str>) -> Result<Reply, Failure> {
+    async fn ask(&mut self, call: &Call, credentials: &Credentials) -> Result<Reply, Failure> {
         let mut request = Request::builder().method(call.method.clone()).uri(&call.path);
         request = request.header(HOST, self.at.to_string());
-        if let Some(cluster) = cluster {
+        if let Some(cluster) = &credentials.cluster {
             request = request.header(CLUSTER_HEADER, cluster);
+        }
+        if let Some(authorization) = &credentials.authorization {
+            request = request.header(AUTHORIZATION, authorization);
         }
         if let Repeat::Write(id) = call.repeat {
             request = request.header(REQUEST_ID_HEADER, id.to_string());

@@ -10,13 +10,15 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
 
-use axum::{Extension, Router};
+use axum::Router;
+use axum::http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::task::{JoinError, JoinSet};
-use tower::Layer;
+use tower::ServiceExt;
 
 use crate::observe::mark;
 use crate::ports::{Listener, Stream};
@@ -49,6 +51,7 @@ pub(crate) struct Entry {
 /// Who is at the other end of a connection; every request carries it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer {
+    pub(super) at: SocketAddr,
     /// Whether others can neither read nor change what is said.
     pub(super) is_protected: bool,
 }
@@ -67,13 +70,13 @@ impl Entry {
         let is_tls = *first.await.ok()?.ok()?.first()? == TLS_HANDSHAKE;
         if !is_tls {
             let is_protected = self.is_network_private || from.ip().is_loopback();
-            return Some((Box::new(stream), Peer { is_protected }));
+            return Some((Box::new(stream), Peer { at: from, is_protected }));
         }
         let accepting = self.edge.accept(Box::new(stream));
         match tokio::time::timeout(Duration::from_millis(HANDSHAKE_TIMEOUT_MS), accepting).await {
             Ok(Ok(stream)) => {
                 mark("api.tls");
-                Some((stream, Peer { is_protected: true }))
+                Some((stream, Peer { at: from, is_protected: true }))
             }
             Ok(Err(error)) => {
                 tracing::debug!(%from, %error, "no TLS handshake");
@@ -142,14 +145,17 @@ async fn connection(
         opened = entry.open(stream, from) => opened,
     };
     let Some((stream, peer)) = opened else { return };
-    let service = TowerToHyperService::new(Extension(peer).layer(router));
+    let router = router.map_request(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        request
+    });
     let connection = http1::Builder::new()
         .auto_date_header(false)
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_millis(HEAD_TIMEOUT_MS))
         .max_headers(HEADERS_COUNT_MAX)
         .max_header_size(HEAD_SIZE_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         biased;

@@ -10,11 +10,12 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use tokio::sync::{mpsc, oneshot};
 
+use super::guard::{self, Guard};
 use super::health::{self, boolean};
 use super::key_value::json_response;
 use super::orders::{JoinBody, OrderedBody, StartBody, parsed};
@@ -39,21 +40,30 @@ pub(crate) fn router(
     cluster: ClusterSettings,
     place: MemberSettings,
     orders: mpsc::Sender<Given>,
+    guard: Option<Arc<Guard>>,
 ) -> Router {
-    let probe = any(|method: Method, uri: Uri| async move {
-        boolean(&method, &uri, false, &serde_json::json!({ "has_cluster": false }))
+    let told = |method: &Method, uri: &Uri| {
+        boolean(method, uri, false, &serde_json::json!({ "has_cluster": false }))
+    };
+    let probe = any(move |method: Method, uri: Uri| async move { told(&method, &uri) });
+    let original = any(move |method: Method, uri: Uri| async move {
+        told(&method, &uri).map(health::as_original)
     });
+    // Whoever asks these needs no credentials, and is told a boolean only.
     let probes = Router::new()
         .route("/livez", get(health::livez))
+        .route("/readyz", get(|| async { (StatusCode::SERVICE_UNAVAILABLE, "not ready\n") }))
         .route("/health", probe.clone())
         .route("/leader", probe.clone())
-        .route("/replica", probe);
+        .route("/replica", probe)
+        .route("/api/v3.1/status", original)
+        .method_not_allowed_fallback(wrong_method);
     Router::new()
-        .route("/readyz", get(|| async { (StatusCode::SERVICE_UNAVAILABLE, "not ready\n") }))
         .route("/api/v1/cluster/start", post(start))
         .route("/api/v1/cluster/join", post(join))
         .method_not_allowed_fallback(wrong_method)
         .fallback(no_cluster)
+        .layer(from_fn_with_state(guard, guard::ask))
         .layer(from_fn(check_protected))
         .merge(probes)
         .with_state(Arc::new(Waiting { cluster, place, orders }))

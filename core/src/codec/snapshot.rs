@@ -24,6 +24,8 @@ pub enum SnapshotKind {
     Requests,
     /// Join tokens, and who has joined by one. Only there if there are any.
     Admissions,
+    /// Who may ask the API. Only there if there is anybody.
+    Users,
 }
 
 impl SnapshotKind {
@@ -33,6 +35,7 @@ impl SnapshotKind {
             SnapshotKind::Cluster => 2,
             SnapshotKind::Requests => 3,
             SnapshotKind::Admissions => 4,
+            SnapshotKind::Users => 5,
         }
     }
 
@@ -42,6 +45,7 @@ impl SnapshotKind {
             2 => Ok(SnapshotKind::Cluster),
             3 => Ok(SnapshotKind::Requests),
             4 => Ok(SnapshotKind::Admissions),
+            5 => Ok(SnapshotKind::Users),
             other => Err(malformed(format!("unknown section {other}"))),
         }
     }

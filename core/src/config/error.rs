@@ -46,6 +46,14 @@ pub enum ConfigError {
         /// What is wrong with it.
         detail: String,
     },
+    /// A password that protects nothing.
+    #[error(
+        "Q1311 {detail}; nothing was started; give another password, or none to have one drawn"
+    )]
+    AdminPassword {
+        /// What is wrong with it.
+        detail: String,
+    },
     /// Members that cannot form a cluster.
     #[error("Q1306 {detail}; nothing was started; correct cluster.members or node.address")]
     Members {

@@ -1,4 +1,4 @@
-//! `[security]`: what protects the nodes' talk with each other.
+//! `[security]`: what protects the nodes' talk with each other, and who may ask their API.
 
 use std::path::PathBuf;
 
@@ -6,8 +6,9 @@ use serde::Deserialize;
 
 use super::ConfigError;
 use crate::security::ClusterSecret;
+use crate::users::LocalAdmin;
 
-/// `[security]`: the same on every node.
+/// `[security]`: the secret is the same on every node.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SecuritySettings {
@@ -17,6 +18,13 @@ pub struct SecuritySettings {
     /// Set by a program: what is in that file. No settings file can set it.
     #[serde(skip)]
     pub secret: Option<ClusterSecret>,
+    /// A file that only its owner can read, with the password of this node's local admin. Default
+    /// none: then it is in the environment, or drawn at the first start.
+    pub admin_password_file: Option<PathBuf>,
+    /// Set by a program: whose password the API asks for while the cluster has no users. With
+    /// `None` it asks nobody, ever. No settings file can set it.
+    #[serde(skip)]
+    pub local_admin: Option<LocalAdmin>,
 }
 
 impl SecuritySettings {

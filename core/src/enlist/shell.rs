@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::state::{Drawn, Effect, Enlisting, Input, Refusal, Told};
 use super::{Enlisted, Order};
+use crate::api::guard::Guard;
 use crate::api::{self, AdmittedBody, Client, ClientError, MemberBody, MemberList, waiting};
 use crate::codec::Identity;
 use crate::config::{MemberSettings, Settings};
@@ -57,7 +58,8 @@ pub(super) async fn wait_for_order(env: &Env, settings: &Settings) -> Result<Enl
     let listener = env.net.listen(at).await.map_err(taken)?;
     let (given, mut orders) = mpsc::channel(ORDERS_COUNT_MAX);
     let (stop, stopping) = watch::channel(false);
-    let router = waiting::router(settings.cluster.clone(), place.clone(), given);
+    let guard = Guard::of_waiting(env, settings.security.local_admin.as_ref());
+    let router = waiting::router(settings.cluster.clone(), place.clone(), given, guard);
     let count_max = settings.api.connections_count_max;
     // Without a cluster it has nobody but itself to vouch for it.
     let edge = Edge::new(None, &key, place.address, env);
@@ -117,8 +119,8 @@ impl Shell<'_> {
     fn found(&self) -> Result<Vec<String>, StartError> {
         let disk_error = |error: std::io::Error| StartError::Disk { detail: error.to_string() };
         let mut found = self.env.disk.list(Path::new("")).map_err(disk_error)?;
-        let of_nobody = [crate::node::KEY, crate::node::SECRET];
-        found.retain(|path| of_nobody.iter().all(|own| path != Path::new(own)));
+        let own = [crate::node::KEY, crate::node::SECRET, crate::users::local::FILE];
+        found.retain(|path| !own.iter().any(|own| path == Path::new(own)));
         found.extend(self.env.disk.list(Path::new("log")).map_err(disk_error)?);
         Ok(found.iter().map(|path| path.display().to_string()).collect())
     }

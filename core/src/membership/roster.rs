@@ -19,6 +19,7 @@ use super::join_token::SecretHash;
 use crate::config::MemberSettings;
 use crate::ids::{LogIndex, NodeId};
 use crate::observe::{Told, mark, planted, tell};
+use crate::users::{UserChange, Users};
 
 /// Public half of a node's ed25519 key pair.
 pub type PublicKey = [u8; 32];
@@ -65,6 +66,9 @@ pub struct Roster {
     /// Has a section of its own in snapshots: older ones have none.
     #[serde(skip)]
     admissions: Admissions,
+    /// As the admissions.
+    #[serde(skip)]
+    users: Users,
 }
 
 /// One change, as it stands in the log (`EntryKind::Membership`, through `codec::encode`).
@@ -128,6 +132,8 @@ pub enum RosterChange {
     },
     /// A node joins by a token, as a learner; the entry gives it its id.
     Join(Join),
+    /// Who may ask the API.
+    User(UserChange),
 }
 
 /// What a change did: the ids it is about, ascending. For `Found`, `AddLearner` and
@@ -140,8 +146,8 @@ pub struct RosterOutcome {
 
 impl Default for Roster {
     fn default() -> Roster {
-        let (members, admissions) = Default::default();
-        Roster { members, next_id: NodeId(1), changed_at: LogIndex(0), admissions }
+        let (members, admissions, users) = Default::default();
+        Roster { members, next_id: NodeId(1), changed_at: LogIndex(0), admissions, users }
     }
 }
 
@@ -186,6 +192,16 @@ impl Roster {
         self.admissions = admissions;
     }
 
+    /// Who may ask the API; nobody but local admins if they are empty.
+    pub fn users(&self) -> &Users {
+        &self.users
+    }
+
+    /// Takes what a snapshot says of them.
+    pub(crate) fn set_users(&mut self, users: Users) {
+        self.users = users;
+    }
+
     /// The only function that changes the roster. `index` is that of the entry.
     ///
     /// On `Err` nothing has changed; the text completes "…; nothing was changed".
@@ -210,6 +226,14 @@ impl Roster {
             }
             RosterChange::RevokeToken { id } => self.admissions.revoke(id).map(|()| outcome(&[])),
             RosterChange::Join(join) => self.join(join).map_err(|refusal| refusal.to_string()),
+            // To found the cluster is to begin with nobody.
+            RosterChange::User(_) if self.is_empty() => {
+                Err("the cluster is not founded yet".to_owned())
+            }
+            RosterChange::User(change) => {
+                let changed = self.users.apply(change).map(|()| outcome(&[]));
+                changed.map_err(|refusal| refusal.to_string())
+            }
         }?;
         self.changed_at = index;
         self.assert_invariants();

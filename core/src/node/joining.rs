@@ -72,7 +72,7 @@ impl NodeHandle {
         self.inner.env.clock.wall().0
     }
 
-    async fn change_roster(
+    pub(super) async fn change_roster(
         &self,
         change: &RosterChange,
         request: RequestId,

@@ -13,6 +13,8 @@ mod registrar;
 mod reporter;
 mod start;
 mod stored;
+#[cfg(feature = "api")]
+mod users;
 mod wire;
 
 pub use joining::AdmissionError;
@@ -37,6 +39,8 @@ use crate::ports::Env;
 use crate::replication::{Answer, Consistency, Propose, Proposed, Read, Stop, StoreError, Write};
 use crate::security::{ClusterSecret, Fingerprint};
 use crate::status::{AskStatus, Status};
+#[cfg(feature = "api")]
+use crate::users::LocalAdmin;
 use crate::watch;
 
 /// Why a node did not start. Nothing was left running.
@@ -118,6 +122,9 @@ pub(crate) struct Inner {
     /// The cluster's, if there is one.
     pub(crate) secret: Option<ClusterSecret>,
     pub(crate) env: Env,
+    /// Whose password the API asks for before the cluster has users; `None` if it asks nobody.
+    #[cfg(feature = "api")]
+    pub(crate) local_admin: Option<LocalAdmin>,
     pub(crate) propose: Recipient<Propose>,
     pub(crate) read: Recipient<Read>,
     pub(crate) switchover: Recipient<Switchover>,

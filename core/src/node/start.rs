@@ -42,12 +42,16 @@ pub(super) struct Doors {
 /// left running.
 pub async fn start(
     env: Env,
-    settings: Settings,
+    mut settings: Settings,
     machine: Box<dyn StateMachine>,
 ) -> Result<NodeHandle, StartError> {
     settings.validate()?;
     settings.security.check_is_read()?;
     enter_clock(&env.clock);
+    if let Some(admin) = settings.security.local_admin.take() {
+        let refused = |error: io::Error| StartError::Disk { detail: error.to_string() };
+        settings.security.local_admin = Some(admin.kept_in(&*env.disk).map_err(refused)?);
+    }
     let own = identity::load(&env, &settings)?;
     let (log, snapshots, applied) = open_store(&env, machine).await?;
     let doors = open_doors(&env, &settings, &own).await?;

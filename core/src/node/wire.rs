@@ -14,6 +14,8 @@ use super::identity::Own;
 use super::registrar::Registrar;
 use super::reporter::Reporter;
 use super::start::{Doors, Opened};
+#[cfg(feature = "api")]
+use super::users::Usher;
 use super::{Inner, NodeHandle, StartError};
 use crate::codec::Protocols;
 use crate::config::Settings;
@@ -342,6 +344,8 @@ impl Common {
             place: self.own.place.clone(),
             secret: self.own.secret.clone(),
             env: self.env.clone(),
+            #[cfg(feature = "api")]
+            local_admin: self.settings.security.local_admin.clone(),
             propose: replication.clone().recipient(),
             read: replication.clone().recipient(),
             switchover: contexts.leader.address().recipient(),
@@ -358,6 +362,9 @@ impl Common {
 
     #[cfg(feature = "api")]
     fn serve_api(&self, listener: Option<Box<dyn Listener>>, handle: &NodeHandle) {
+        if let Some(usher) = Usher::of(handle) {
+            self.tasks.spawn(usher.run());
+        }
         let Some(listener) = listener else { return };
         let Own { secret, key, place, .. } = &self.own;
         let edge = Edge::new(secret.as_ref(), key, place.address, &self.env);

@@ -192,6 +192,11 @@ impl Applied {
                 let bytes = encode(admissions).into();
                 sections.push(Section { kind: SnapshotKind::Admissions, bytes });
             }
+            let users = cluster.roster.users();
+            if !users.is_empty() {
+                let bytes = encode(users).into();
+                sections.push(Section { kind: SnapshotKind::Users, bytes });
+            }
             encode_sections(&sections)
         })
     }
@@ -209,6 +214,9 @@ impl Applied {
             decode("cluster state", &section(SnapshotKind::Cluster, "cluster")?.bytes)?;
         if let Some(admissions) = find(SnapshotKind::Admissions) {
             cluster.roster.set_admissions(decode("admissions", &admissions.bytes)?);
+        }
+        if let Some(users) = find(SnapshotKind::Users) {
+            cluster.roster.set_users(decode("users", &users.bytes)?);
         }
         let requests = decode("requests", &section(SnapshotKind::Requests, "requests")?.bytes)?;
         let application = section(SnapshotKind::Application, "application")?;

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use quorate_core::api::{JoinBody, OrderedBody, StartBody};
-use quorate_core::security::Trust;
 use quorate_core::status::Status;
 use serde::Serialize;
 
@@ -17,9 +16,10 @@ use super::ClusterError;
 use crate::cli::NodesArguments;
 use crate::command::{self, CommandError};
 use crate::exit::Exit;
-use crate::nodes::Nodes;
+use crate::login::Login;
+use crate::nodes::{Nodes, Speaking, exit_of};
 use crate::place::Place;
-use crate::profiles::addresses_of;
+use crate::profiles::{ProfileError, addresses_of};
 
 /// Between two looks at the node.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -85,10 +85,10 @@ struct OrderedOutput<'a> {
 pub(super) async fn start(arguments: StartArguments) -> Result<Exit, CommandError> {
     let StartArguments { order } = arguments;
     let began = Instant::now();
-    let (mut nodes, trust) = found(&order).await?;
+    let (mut nodes, speaking) = found(&order).await?;
     let body = StartBody { name: order.cluster_node_name.clone(), address: order.cluster_host_ip };
     let ordered = nodes.client().start_cluster(&body).await?;
-    let state = reached(&order, &ordered, (began, trust), |status| match status.leader {
+    let state = reached(&order, &ordered, (began, speaking), |status| match status.leader {
         Some(leader) if leader == status.node && status.has_leader() => Ok("leader"),
         Some(_) | None => Err("does not lead yet"),
     });
@@ -102,7 +102,7 @@ pub(super) async fn start(arguments: StartArguments) -> Result<Exit, CommandErro
 pub(super) async fn join(arguments: JoinArguments) -> Result<Exit, CommandError> {
     let JoinArguments { members, token, vote, order } = arguments;
     let began = Instant::now();
-    let (mut nodes, trust) = found(&order).await?;
+    let (mut nodes, speaking) = found(&order).await?;
     let body = JoinBody {
         name: order.cluster_node_name.clone(),
         address: order.cluster_host_ip,
@@ -111,7 +111,7 @@ pub(super) async fn join(arguments: JoinArguments) -> Result<Exit, CommandError>
         vote,
     };
     let ordered = nodes.client().join_cluster(&body).await?;
-    let state = reached(&order, &ordered, (began, trust), |status| {
+    let state = reached(&order, &ordered, (began, speaking), |status| {
         if status.applied_index < status.commit_index || !status.has_leader() {
             return Err("has not caught up yet");
         }
@@ -125,29 +125,42 @@ pub(super) async fn join(arguments: JoinArguments) -> Result<Exit, CommandError>
     Ok(Exit::Good)
 }
 
+fn login_of(order: &OrderArguments) -> Result<Option<Login>, ProfileError> {
+    Ok(Login::of(&order.nodes.login, |name| std::env::var_os(name), None)?)
+}
+
 /// The node that is meant, which answers; from here on it may take as long as was said.
-async fn found(order: &OrderArguments) -> Result<(Nodes, Trust), CommandError> {
+async fn found(order: &OrderArguments) -> Result<(Nodes, Speaking), CommandError> {
     let (at, trust) = Nodes::one_of(&order.nodes)?;
-    let mut nodes = Nodes::trusting(&[at], trust.clone());
+    let speaking = Speaking { trust, login: login_of(order)? };
+    let mut nodes = Nodes::speaking(&[at], speaking.clone());
     nodes.client().find().await?;
     let limit_ms = order.timeout.saturating_mul(1_000);
-    Ok((nodes.with_deadline_ms(limit_ms, limit_ms), trust))
+    Ok((nodes.with_deadline_ms(limit_ms, limit_ms), speaking))
 }
 
 /// Waits until the node is as far as `judge` wants it, and returns that.
 async fn reached(
     order: &OrderArguments,
     ordered: &OrderedBody,
-    (began, trust): (Instant, Trust),
+    (began, speaking): (Instant, Speaking),
     judge: impl Fn(&Status) -> Result<&'static str, &'static str>,
 ) -> Result<&'static str, CommandError> {
     // It has the same key as before.
-    let mut node = Nodes::trusting(&[ordered.api], trust).with_deadline_ms(LOOK_MS, LOOK_MS);
-    let mut told = "";
+    let mut node = Nodes::speaking(&[ordered.api], speaking).with_deadline_ms(LOOK_MS, LOOK_MS);
+    let (mut told, mut is_stranger) = ("", false);
     loop {
-        let judged = match node.status().await {
-            Ok(status) => judge(&status),
-            Err(_) => Err("does not answer yet"),
+        let judged = match is_stranger {
+            // All that it tells to strangers is enough.
+            true => node.client().ready().await.map_or(Err("is not ready yet"), |()| Ok("member")),
+            false => match node.status().await {
+                Ok(status) => judge(&status),
+                Err(error) => {
+                    // Its users are those of the cluster by now, and not its local admin.
+                    is_stranger = exit_of(&error) == Exit::Unauthorised;
+                    Err("does not answer yet")
+                }
+            },
         };
         let state = match judged {
             Ok(reached) => return Ok(reached),

@@ -11,6 +11,7 @@
 //!
 //! Read next: [`run`].
 
+mod admin;
 mod logging;
 mod overrides;
 mod panics;
@@ -89,7 +90,8 @@ fn try_run(config: &Path) -> Result<Exit, StartError> {
     logging::start()?;
     let mut settings = settings_of(config)?;
     secret::read(&mut settings.security)?;
-    quorate_net::block_on(serve(settings))?
+    let password = admin::given(&settings.security, |name| std::env::var(name).ok())?;
+    quorate_net::block_on(serve(settings, password))?
 }
 
 /// The settings in that file with the variables of the environment above them, validated.
@@ -99,12 +101,13 @@ pub fn settings_of(config: &Path) -> Result<Settings, StartError> {
     overrides::settings(&text, |name| std::env::var(name).ok())
 }
 
-async fn serve(settings: Settings) -> Result<Exit, StartError> {
+async fn serve(mut settings: Settings, password: Option<String>) -> Result<Exit, StartError> {
     // Before anything is opened: a signal that arrives while the node starts is not lost.
     let mut signals = Signals::new()?;
     panics::panic_when_told()?;
     let written = settings.place().expect("validated settings say where this node is");
     let mut env = quorate_net::env(written.address, &settings.node.data_dir)?;
+    settings.security.local_admin = Some(admin::settle(&env, password, admin::show)?);
     let enlisted = tokio::select! {
         biased;
         signal = signals.next() => {

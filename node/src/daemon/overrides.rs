@@ -36,6 +36,7 @@ const OVERRIDES: &[(&str, &str, &str, Kind)] = &[
     ("QUORATE_SNAPSHOT_ENTRIES_COUNT", "cluster", "snapshot_entries_count", Kind::Number),
     ("QUORATE_FOLLOW_MOVES", "cluster", "follow_moves", Kind::Switch),
     ("QUORATE_SECRET_FILE", "security", "secret_file", Kind::Text),
+    ("QUORATE_ADMIN_PASSWORD_FILE", "security", "admin_password_file", Kind::Text),
     ("QUORATE_API_ENABLED", "api", "enabled", Kind::Switch),
     ("QUORATE_API_CONNECTIONS_COUNT_MAX", "api", "connections_count_max", Kind::Number),
 ];
@@ -96,6 +97,7 @@ mod tests {
         let members = members.replace("\n# ", "\n");
         format!("{before}members = [{members}\n]{rest}")
             .replace("# secret_file = ", "secret_file = ")
+            .replace("# admin_password_file = ", "admin_password_file = ")
     }
 
     fn with(text: &str, variables: &[(&str, &str)]) -> Result<Settings, String> {
@@ -114,6 +116,7 @@ mod tests {
 
         // Each overridable key stands in the example, and they are all there are but the members.
         assert!(settings.security.secret_file.is_none());
+        assert!(settings.security.admin_password_file.is_none());
         let listed = with(&example_with_members(), &[]).unwrap();
         assert_eq!(listed.cluster.members.len(), 3);
         let table: Table = toml::from_str(&example_with_members()).unwrap();

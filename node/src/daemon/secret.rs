@@ -1,4 +1,4 @@
-//! The file with the cluster's secret: read once, and only if nobody else can read it.
+//! Files with secrets, above all the cluster's: read once, and only if nobody else can read them.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -8,7 +8,7 @@ use std::path::Path;
 use quorate_core::config::{ConfigError, SecuritySettings};
 use quorate_core::security::ClusterSecret;
 
-/// More than any secret; a longer file is refused by its size.
+/// More than any secret or password; a longer file is refused by its size.
 const FILE_SIZE_BYTES_MAX: u64 = 8_192;
 /// What group and others must not be allowed.
 const OTHERS: u32 = 0o077;
@@ -16,33 +16,36 @@ const OTHERS: u32 = 0o077;
 /// Reads what `secret_file` names, if it names anything.
 pub(super) fn read(settings: &mut SecuritySettings) -> Result<(), ConfigError> {
     let Some(path) = &settings.secret_file else { return Ok(()) };
-    settings.secret = Some(secret_in(path)?);
+    let read = private_text(path)
+        .and_then(|text| ClusterSecret::from_text(&text).map_err(|error| error.to_string()));
+    let secret = read.map_err(|detail| ConfigError::Secret {
+        detail: format!("security.secret_file {}: {detail}", path.display()),
+    })?;
+    settings.secret = Some(secret);
     Ok(())
 }
 
-fn secret_in(path: &Path) -> Result<ClusterSecret, ConfigError> {
-    let refuse = |detail: String| ConfigError::Secret {
-        detail: format!("security.secret_file {}: {detail}", path.display()),
-    };
-    let failed = |error: std::io::Error| refuse(error.to_string());
+/// What is in a file that its owner alone can read; else what is wrong with it.
+pub(super) fn private_text(path: &Path) -> Result<String, String> {
+    let failed = |error: std::io::Error| error.to_string();
     let file = File::open(path).map_err(failed)?;
     // Of the open file, so that nobody puts another in its place meanwhile.
     let found = file.metadata().map_err(failed)?;
     if !found.is_file() {
-        return Err(refuse("it is no file".to_owned()));
+        return Err("it is no file".to_owned());
     }
     // SAFETY: it reads a number of this process, and cannot fail.
     let this_user = unsafe { libc::geteuid() };
     if ![this_user, 0].contains(&found.uid()) {
-        return Err(refuse(format!("it belongs to user {}, not to this one", found.uid())));
+        return Err(format!("it belongs to user {}, not to this one", found.uid()));
     }
     if found.permissions().mode() & OTHERS != 0 {
         let mode = found.mode() & 0o7777;
-        return Err(refuse(format!("others than its owner may use it (mode {mode:o}, not 600)")));
+        return Err(format!("others than its owner may use it (mode {mode:o}, not 600)"));
     }
     let mut text = String::new();
     file.take(FILE_SIZE_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
-    ClusterSecret::from_text(&text).map_err(|error| refuse(error.to_string()))
+    Ok(text)
 }
 
 /// Writes a secret as [`read`] wants it. For programs that set up clusters.
@@ -64,7 +67,8 @@ mod tests {
     use super::*;
 
     fn read_from(path: PathBuf) -> Result<(), String> {
-        let mut settings = SecuritySettings { secret_file: Some(path), secret: None };
+        let mut settings =
+            SecuritySettings { secret_file: Some(path), ..SecuritySettings::default() };
         read(&mut settings).map_err(|error| error.to_string())?;
         assert!(settings.secret.is_some());
         Ok(())

@@ -17,6 +17,7 @@ use quorate_net::DataDisk;
 use super::DemoError;
 use super::ledger;
 use crate::exit::Exit;
+use crate::login::Login;
 use crate::nodes::Nodes;
 
 /// What the verdict is told.
@@ -51,8 +52,9 @@ pub fn run(arguments: &CheckArguments) -> Exit {
 async fn check(arguments: &CheckArguments) -> Result<Verdict, DemoError> {
     let operations = read_ledgers(&arguments.ledger)?;
     let mut sources = Vec::new();
+    let login = Login::of_environment()?;
     for address in &arguments.nodes {
-        let mut nodes = Nodes::new(&[*address]);
+        let mut nodes = Nodes::new(&[*address], login.clone());
         for how in [Consistency::Linearizable, Consistency::Stale] {
             sources.push(through(&mut nodes, &format!("{address}, {how:?}"), how).await?);
         }

@@ -10,10 +10,25 @@ use std::time::Duration;
 /// The status that `GET path` answers, and its body. An answer that takes longer than `limit` is
 /// an error.
 pub fn get(api: SocketAddr, path: &str, limit: Duration) -> io::Result<(u16, String)> {
+    ask(api, path, "", limit)
+}
+
+/// The same with a header `authorization` of this value.
+pub fn get_as(
+    api: SocketAddr,
+    path: &str,
+    authorization: &str,
+    limit: Duration,
+) -> io::Result<(u16, String)> {
+    ask(api, path, &format!("authorization: {authorization}\r\n"), limit)
+}
+
+fn ask(api: SocketAddr, path: &str, headers: &str, limit: Duration) -> io::Result<(u16, String)> {
     let mut stream = TcpStream::connect_timeout(&api, limit)?;
     stream.set_read_timeout(Some(limit))?;
     stream.set_write_timeout(Some(limit))?;
-    let request = format!("GET {path} HTTP/1.1\r\nhost: {api}\r\nconnection: close\r\n\r\n");
+    let head = format!("GET {path} HTTP/1.1\r\nhost: {api}\r\nconnection: close\r\n");
+    let request = format!("{head}{headers}\r\n");
     stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;

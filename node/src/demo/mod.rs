@@ -92,6 +92,9 @@ pub enum DemoError {
     /// A node did not answer when everything was to be well.
     #[error(transparent)]
     Ask(#[from] quorate_core::api::ClientError),
+    /// As whom to ask.
+    #[error(transparent)]
+    Login(#[from] crate::login::LoginError),
     /// A data directory cannot be read offline.
     #[error("{detail}")]
     Offline {
@@ -130,6 +133,7 @@ pub fn run(arguments: &DemoArguments) -> Exit {
                 | DemoError::System { .. }
                 | DemoError::Ledger(_)
                 | DemoError::Ask(_)
+                | DemoError::Login(_)
                 | DemoError::Offline { .. } => Exit::Failed,
             }
         }

@@ -11,12 +11,14 @@ use quorate_core::history::{Operation, Outcome};
 use quorate_core::observe::planted;
 use quorate_core::ports::{Clock, Entropy};
 use quorate_core::replication::Consistency;
+use quorate_core::users::ADMIN;
 use quorate_net::{BootClock, OsEntropy};
 use tempfile::TempDir;
 
 use super::processes::{Daemon, DaemonPlan, Helper};
 use super::{DemoError, check, health};
 use crate::exit::Exit;
+use crate::login::Login;
 use crate::nodes::Nodes;
 
 /// How often a wait looks again.
@@ -32,6 +34,7 @@ pub(super) struct Stage {
     writer: Option<Helper>,
     pub(super) daemons: Vec<Daemon>,
     ledgers: Vec<PathBuf>,
+    login: Login,
     place: TempDir,
 }
 
@@ -52,19 +55,20 @@ impl Stage {
         place.disable_cleanup(planted("interrupted_demo_leaves_its_files"));
         let binary = std::env::current_exe()?;
         let secret = new_secret();
+        let login = Login { user: ADMIN.to_owned(), password: new_secret() };
         let daemon = |member: &MemberSettings| {
             let plan = DaemonPlan {
                 name: member.name.clone(),
                 place: place.path().join(&member.name),
                 members: members.clone(),
                 more_settings: String::new(),
-                environment: Vec::new(),
+                environment: vec![("QUORATE_ADMIN_PASSWORD".to_owned(), login.password.clone())],
                 secret: Some(secret.clone()),
             };
             Daemon::new(&binary, plan)
         };
         let daemons = members.iter().map(daemon).collect();
-        let mut stage = Stage { daemons, place, writer: None, ledgers: Vec::new() };
+        let mut stage = Stage { daemons, place, login, writer: None, ledgers: Vec::new() };
         stage.daemons.iter_mut().try_for_each(Daemon::start)?;
         Ok(stage)
     }
@@ -125,6 +129,8 @@ impl Stage {
         let mut command = Command::new(self.daemons[0].binary());
         let nodes: Vec<String> = self.apis().iter().map(SocketAddr::to_string).collect();
         command.args(arguments).arg("--ledger").arg(&ledger).args(["--node", &nodes.join(",")]);
+        command.env("QUORATE_USER", &self.login.user);
+        command.env("QUORATE_PASSWORD", &self.login.password);
         // Its remarks stand in the files of the demo, its failure in its exit code.
         self.ledgers.push(ledger);
         command.stdin(std::process::Stdio::null());
@@ -220,7 +226,7 @@ impl Stage {
     }
 
     fn nodes(&self, at: usize) -> Nodes {
-        Nodes::new(&[self.daemons[at].api()])
+        Nodes::new(&[self.daemons[at].api()], Some(self.login.clone()))
     }
 
     fn apis(&self) -> Vec<SocketAddr> {

@@ -20,7 +20,8 @@ use serde::Serialize;
 use crate::cluster::ClusterError;
 use crate::command::{self, CommandError};
 use crate::exit::Exit;
-use crate::nodes::{Nodes, exit_of};
+use crate::login::{Login, LoginArguments, LoginError};
+use crate::nodes::{Nodes, Speaking, exit_of};
 use crate::place::{Place, PlaceError};
 
 /// What can be done with profiles.
@@ -39,6 +40,15 @@ pub enum ProfilesCommand {
         /// believed this once
         #[arg(long, value_name = "64 DIGITS", env = "QUORATE_FINGERPRINT")]
         fingerprint: Option<Fingerprint>,
+        /// As whom to ask; kept in the profile
+        #[command(flatten)]
+        login: LoginArguments,
+    },
+    /// Ask as another user, or with another password, once a node has accepted it
+    Set {
+        /// As whom to ask
+        #[command(flatten)]
+        login: LoginArguments,
     },
     /// Print all profiles; the one in use has a star
     List {
@@ -117,6 +127,9 @@ pub enum ProfileError {
     /// The node that answered has no members to tell of.
     #[error("Q1758 the cluster has no members yet; nothing was changed; retry when it is founded")]
     NotFounded,
+    /// As whom to ask.
+    #[error(transparent)]
+    Login(#[from] LoginError),
     /// The cluster's words, or that nobody answered.
     #[error(transparent)]
     Ask(#[from] ClientError),
@@ -133,6 +146,7 @@ impl ProfileError {
             ProfileError::Unknown { .. } => Exit::NotFound,
             ProfileError::OtherCluster { .. } => Exit::Conflict,
             ProfileError::NotFounded => Exit::NoLeader,
+            ProfileError::Login(error) => error.exit(),
             ProfileError::Ask(error) => exit_of(error),
         }
     }
@@ -149,9 +163,10 @@ pub fn run(command: ProfilesCommand) -> Exit {
 fn perform(command: ProfilesCommand) -> Result<Exit, CommandError> {
     let store = Store::of_user(|name| std::env::var_os(name)).ok_or(ProfileError::NoHome)?;
     match command {
-        ProfilesCommand::Use { target, name, fingerprint } => {
-            make_current(&store, &target, name, fingerprint)?;
+        ProfilesCommand::Use { target, name, fingerprint, login } => {
+            make_current(&store, &target, name, (fingerprint, &login))?;
         }
+        ProfilesCommand::Set { login } => set_login(&store, &login)?,
         ProfilesCommand::List { json } => return print_all(&store.load()?, json),
         ProfilesCommand::ShowCurrent { json } => return print_current(&store.load()?, json),
         ProfilesCommand::Delete { name } => store.change(|profiles| {
@@ -165,20 +180,55 @@ fn perform(command: ProfilesCommand) -> Result<Exit, CommandError> {
     Ok(Exit::Good)
 }
 
+/// As whom the options, the environment, or else what is kept says.
+fn login_of(
+    arguments: &LoginArguments,
+    kept: Option<Login>,
+) -> Result<Option<Login>, ProfileError> {
+    Ok(Login::of(arguments, |name| std::env::var_os(name), kept)?)
+}
+
+/// The profile in use asks as another user from here on, if the cluster lets that one in.
+fn set_login(store: &Store, arguments: &LoginArguments) -> Result<(), CommandError> {
+    let profiles = store.load()?;
+    let current = profiles
+        .current
+        .and_then(|name| profiles.profiles.get(&name).cloned().map(|profile| (name, profile)));
+    let (name, profile) = current.ok_or(ClusterError::NoProfile)?;
+    let login = login_of(arguments, profile.login.clone())?;
+    let login = login.ok_or(ProfileError::from(LoginError::Nobody))?;
+    let members = profile.list.members.iter().map(|member| Place::from(member.api));
+    let places: Vec<Place> = members.chain(profile.given.iter().cloned()).collect();
+    let pins = profile.fingerprints().collect();
+    let (asked, _) = ask(&places, pins, Some(login.clone()))?;
+    let Login { user, .. } = login.clone();
+    store.change(|profiles| {
+        check_name(profiles, &name, &asked.list)?;
+        if let Some(profile) = profiles.profiles.get_mut(&name) {
+            profile.login = Some(login);
+        }
+        Ok(())
+    })?;
+    eprintln!("profile {name} asks as {user}");
+    Ok(())
+}
+
 fn make_current(
     store: &Store,
     target: &str,
     name: Option<String>,
-    fingerprint: Option<Fingerprint>,
+    (fingerprint, login): (Option<Fingerprint>, &LoginArguments),
 ) -> Result<(), ProfileError> {
     let known = store.load()?.profiles.remove(target).filter(|_| name.is_none());
     let pins: Vec<_> = known.iter().flat_map(Profile::fingerprints).chain(fingerprint).collect();
+    let is_login_given = login.is_given();
+    let login = login_of(login, known.as_ref().and_then(|profile| profile.login.clone()))?;
     let made = match &known {
-        None => Some(ask(&places(target)?, pins)?),
+        None => Some(ask(&places(target)?, pins, login)?),
         // It is in use whether or not anybody answers just now.
-        Some(profile) => match ask(&profile.given, pins) {
+        Some(profile) => match ask(&profile.given, pins, login) {
             Ok(made) => Some(made),
-            Err(ProfileError::Ask(ClientError::Unreachable { .. })) => None,
+            Err(ProfileError::Ask(ClientError::Unreachable { .. })) if !is_login_given => None,
             Err(error) => return Err(error),
         },
     };
@@ -205,7 +255,11 @@ fn make_current(
 }
 
 /// Makes a profile of what the first node says that answers. Without pins whoever it is.
-fn ask(given: &[Place], pins: Vec<Fingerprint>) -> Result<(Profile, Status), ProfileError> {
+fn ask(
+    given: &[Place],
+    pins: Vec<Fingerprint>,
+    login: Option<Login>,
+) -> Result<(Profile, Status), ProfileError> {
     let addresses = addresses_of(given)?;
     let seen = Seen::default();
     let trust = match pins.is_empty() {
@@ -213,7 +267,7 @@ fn ask(given: &[Place], pins: Vec<Fingerprint>) -> Result<(Profile, Status), Pro
         false => Trust::Pinned(pins.clone()),
     };
     let asked = quorate_net::block_on(async {
-        let mut nodes = Nodes::trusting(&addresses, trust);
+        let mut nodes = Nodes::speaking(&addresses, Speaking { trust, login: login.clone() });
         let status = nodes.status().await?;
         Ok::<_, ClientError>((status, nodes.members().cloned()))
     });
@@ -225,7 +279,7 @@ fn ask(given: &[Place], pins: Vec<Fingerprint>) -> Result<(Profile, Status), Pro
     }
     let (cluster, given) = (status.cluster.clone(), given.to_vec());
     let trust = pins.into_iter().chain(seen.get()).collect();
-    Ok((Profile { cluster, given, trust, list }, status))
+    Ok((Profile { cluster, given, trust, login, list }, status))
 }
 
 /// The places in a text, with commas between.
@@ -274,15 +328,26 @@ struct CurrentOutput<'a> {
 #[derive(Serialize)]
 struct ProfileOutput<'a> {
     name: &'a str,
-    #[serde(flatten)]
-    profile: &'a Profile,
+    cluster: &'a str,
+    given: &'a [Place],
+    /// Who asks. Never the password.
+    user: Option<&'a str>,
+    trust: &'a [Fingerprint],
+    list: &'a MemberList,
+}
+
+impl<'a> ProfileOutput<'a> {
+    fn of((name, profile): (&'a String, &'a Profile)) -> ProfileOutput<'a> {
+        let Profile { cluster, given, login, trust, list } = profile;
+        let user = login.as_ref().map(|login| login.user.as_str());
+        ProfileOutput { name, cluster, given, user, trust, list }
+    }
 }
 
 fn print_all(profiles: &Profiles, json: bool) -> Result<Exit, CommandError> {
     let current = profiles.current.as_deref();
     if json {
-        let all = profiles.profiles.iter();
-        let all = all.map(|(name, profile)| ProfileOutput { name, profile }).collect();
+        let all = profiles.profiles.iter().map(ProfileOutput::of).collect();
         return command::print_json(&ListOutput { version: 1, current, profiles: all });
     }
     let mut text = format!("  {:<24}{:<24}{}\n", "PROFILE", "CLUSTER", "MEMBERS");
@@ -296,22 +361,25 @@ fn print_all(profiles: &Profiles, json: bool) -> Result<Exit, CommandError> {
 }
 
 fn print_current(profiles: &Profiles, json: bool) -> Result<Exit, CommandError> {
-    let current = profiles.current.as_deref().and_then(|name| {
-        profiles.profiles.get(name).map(|profile| ProfileOutput { name, profile })
-    });
+    let current = profiles.current.as_deref();
+    let current = current.and_then(|name| profiles.profiles.get_key_value(name));
+    let current = current.map(ProfileOutput::of);
     let Some(output) = current else {
         return Err(ClusterError::NoProfile.into());
     };
     if json {
         return command::print_json(&CurrentOutput { version: 1, profile: output });
     }
-    let ProfileOutput { name, profile } = output;
-    let given = profile.given.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let ProfileOutput { name, cluster, given, user, list, .. } = output;
+    let given = given.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let mut text = format!(
-        "profile  {name}\ncluster  {} ({})\ngiven    {given}\nmembers  as of log index {}\n",
-        profile.cluster, profile.list.cluster_id, profile.list.version
+        "profile  {name}\ncluster  {cluster} ({})\ngiven    {given}\nuser     {}\n\
+         members  as of log index {}\n",
+        list.cluster_id,
+        user.unwrap_or("-"),
+        list.version
     );
-    for member in &profile.list.members {
+    for member in &list.members {
         let place = Place::from(member.api).to_string();
         text += &format!("         {:<5}{:<24}{place}\n", member.id.to_string(), member.name);
     }

@@ -16,6 +16,7 @@ use quorate_core::security::Fingerprint;
 use serde::{Deserialize, Serialize};
 
 use super::ProfileError;
+use crate::login::Login;
 use crate::place::Place;
 
 const FILE: &str = "profiles.toml";
@@ -33,6 +34,9 @@ pub struct Profile {
     /// use`, or given to it.
     #[serde(default)]
     pub trust: Vec<Fingerprint>,
+    /// As whom it is asked, if that is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<Login>,
     /// The members, as the newest answer said.
     pub list: MemberList,
 }
@@ -160,6 +164,8 @@ mod tests {
             cluster: "quorate".to_owned(),
             given: vec!["10.0.0.1".parse().expect("a place"), "db:9".parse().expect("a place")],
             trust: vec!["ab".repeat(32).parse().expect("64 digits")],
+            login: (version.0 > 1)
+                .then(|| Login { user: "ann".to_owned(), password: "anchovy".to_owned() }),
             list: MemberList { cluster_id, version, authority: None, members: vec![member] },
         }
     }

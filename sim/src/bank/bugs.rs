@@ -11,7 +11,7 @@ const fn test(suite: &'static str, name: &'static str) -> Finder {
 }
 
 /// The bank, in the order of the promises.
-pub const BUGS: [Bug; 37] = [
+pub const BUGS: [Bug; 39] = [
     Bug {
         name: "vote_not_persisted",
         what: "a voter answers before its vote is on the disk, and forgets it with the next crash",
@@ -267,11 +267,25 @@ pub const BUGS: [Bug; 37] = [
     Bug {
         name: "server_not_checked",
         what: "whoever answers a joiner over TLS is taken for a member",
-        promises: &[26],
+        promises: &[27],
         found_by: test(
             "joining",
             "each_order_that_does_not_fit_is_refused_by_its_code_and_changes_nothing",
         ),
         says: "right: Some(7)",
+    },
+    Bug {
+        name: "role_not_asked",
+        what: "whoever has a password may do everything",
+        promises: &[26],
+        found_by: test("users", "a_role_allows_what_it_says_and_the_last_admin_stays"),
+        says: "a reader writes",
+    },
+    Bug {
+        name: "old_password_remembered",
+        what: "a password that was right once is remembered whatever becomes of its user",
+        promises: &[26],
+        found_by: scenario("hunt_passwords", 5),
+        says: "lets the old password in",
     },
 ];

@@ -132,7 +132,7 @@ impl Cluster {
         }
     }
 
-    fn start_what_is_down(&mut self) {
+    pub(super) fn start_what_is_down(&mut self) {
         let is_down = |name: &String| !self.is_running(name);
         let down: Vec<String> = self.names().into_iter().filter(is_down).collect();
         if !down.is_empty() {
@@ -141,7 +141,8 @@ impl Cluster {
         down.iter().for_each(|name| self.restart(&[name]));
     }
 
-    fn api(&self, name: &str) -> SocketAddr {
+    /// Where the API of `name` is.
+    pub(super) fn api(&self, name: &str) -> SocketAddr {
         MemberSettings::at(name, address(self.place(name) as u8 + 1)).api()
     }
 }

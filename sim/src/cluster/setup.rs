@@ -16,6 +16,7 @@ use quorate_core::security::ClusterSecret;
 
 use super::diagram::Diagram;
 use super::node::{Made, Node};
+use super::passwords::local_admin;
 use super::software::{self, address};
 use super::{Client, Cluster, DEFAULT_BOUND_MS, Objects};
 use crate::checkers::{self, Checker, History, Ledger};
@@ -35,6 +36,7 @@ pub struct Setup {
     is_stopped: bool,
     is_protected: Option<bool>,
     is_enlisting: bool,
+    is_guarded: bool,
     software: Option<software::Boot>,
     disk: Vec<(PathBuf, Vec<u8>)>,
 }
@@ -52,6 +54,7 @@ impl Setup {
             is_stopped: false,
             is_protected: None,
             is_enlisting: false,
+            is_guarded: false,
             software: None,
             disk: Vec::new(),
         }
@@ -119,6 +122,14 @@ impl Setup {
     #[must_use]
     pub fn enlisting(mut self) -> Setup {
         self.is_enlisting = true;
+        self
+    }
+
+    /// The API of every node asks for a password: [`FIRST_PASSWORD`](super::FIRST_PASSWORD), until
+    /// the cluster has another.
+    #[must_use]
+    pub fn guarded(mut self) -> Setup {
+        self.is_guarded = true;
         self
     }
 
@@ -204,6 +215,7 @@ impl Setup {
             let mut settings = Settings::new(node, shared.clone());
             settings.api = ApiSettings { enabled: self.has_api, ..settings.api };
             settings.security.secret.clone_from(&secret);
+            settings.security.local_admin = self.is_guarded.then(local_admin);
             let (machines, history) = (self.machines.clone(), history.clone());
             Node::declare(world, at, Made { settings, machines, history })
         };

@@ -22,6 +22,7 @@ mod hunt_lease;
 mod hunt_left_behind;
 mod hunt_long_dark;
 mod hunt_old_store;
+mod hunt_passwords;
 mod hunt_poor_links;
 mod hunt_reads;
 mod hunt_repeats;
@@ -72,7 +73,7 @@ pub struct Kept {
 const WRITTEN_BY_MS: u64 = 20_000;
 
 /// Every scenario.
-pub const ALL: [Scenario; 36] = [
+pub const ALL: [Scenario; 37] = [
     Scenario { name: "leader_crash", tell: leader_crash::the_leader_crashes_and_comes_back },
     Scenario { name: "half_partition", tell: half_partition::half_of_the_cluster_is_cut_off },
     Scenario { name: "half_outage", tell: half_outage::half_of_the_cluster_goes_down },
@@ -118,6 +119,10 @@ pub const ALL: [Scenario; 36] = [
         tell: hunt_founding::a_founder_dies_while_the_cluster_is_founded,
     },
     Scenario { name: "hunt_lease", tell: hunt_lease::the_others_start_anew_while_a_lease_holds },
+    Scenario {
+        name: "hunt_passwords",
+        tell: hunt_passwords::a_password_is_changed_while_machines_fail,
+    },
     Scenario { name: "hunt_poor_links", tell: hunt_poor_links::a_leader_with_poor_links_gives_way },
     Scenario {
         name: "hunt_reads",

@@ -184,6 +184,7 @@ impl Fake {
             place: MemberSettings::at("n1", [127, 0, 0, 1].into()),
             secret: None,
             env,
+            local_admin: None,
             propose: node.clone().recipient(),
             read: node.clone().recipient(),
             switchover: node.clone().recipient(),

@@ -50,10 +50,10 @@ fn every_answer_carries_the_members_but_for_booleans() {
         let found: MemberList =
             serde_json::from_str(got.header("quorate-members")).expect("a list");
         assert_eq!(found, list(&zeros(), 7, &[1, 2]));
-        for path in ["/cluster", "/metrics", "/readyz", "/api/v1/kv", "/nowhere"] {
+        for path in ["/cluster", "/metrics", "/api/v1/kv", "/nowhere"] {
             assert!(told(path).await > 0, "{path}");
         }
-        for path in ["/livez", "/health", "/leader", "/replica", "/api/v3.1/status"] {
+        for path in ["/livez", "/readyz", "/health", "/leader", "/replica", "/api/v3.1/status"] {
             assert_eq!(told(path).await, 0, "{path}");
         }
         edge.fake.roster.send_replace(roster(9));
