@@ -238,6 +238,7 @@ impl ApiError {
             ApiError::OrderLost { .. } => StatusCode::GATEWAY_TIMEOUT,
             ApiError::Place(_) | ApiError::Token(_) => StatusCode::BAD_REQUEST,
             ApiError::Admission(AdmissionError::Write(error)) => write_status(error),
+            ApiError::Admission(AdmissionError::NotYet { .. }) => StatusCode::SERVICE_UNAVAILABLE,
             ApiError::Admission(AdmissionError::Refused { .. }) => StatusCode::CONFLICT,
             ApiError::NoStatus { .. } => StatusCode::SERVICE_UNAVAILABLE,
             ApiError::Reply { .. } => StatusCode::INTERNAL_SERVER_ERROR,

@@ -17,6 +17,7 @@ use super::orders::{
 };
 use super::request::{self, malformed};
 use super::{Api, ApiError};
+use crate::config::{validate_address, validate_name};
 use crate::ids::LogIndex;
 use crate::membership::{Join, Role, Token};
 
@@ -42,6 +43,8 @@ async fn admit(
     let body: MemberBody = parsed(&request::body(&headers, body).await?)?;
     let public_key = body.proven_key()?;
     let MemberBody { settings, vote, token, .. } = body;
+    validate_name(&settings.name)?;
+    validate_address(&settings)?;
     let identity = api.node.identity();
     if token.cluster != identity.cluster {
         return Err(ApiError::OtherCluster { meant: token.cluster.to_string() });

@@ -6,8 +6,10 @@
 //! axum's own loop spawns tasks outside the node and stamps answers with the real date; both would
 //! make two runs of the simulator differ.
 
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::rc::Rc;
 use std::time::Duration;
 
 use axum::Router;
@@ -17,6 +19,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 use tower::ServiceExt;
 
@@ -34,18 +37,20 @@ const HEADERS_COUNT_MAX: usize = 64;
 const DRAIN_MS: u64 = 2_000;
 /// Pause after a failed accept; out of file handles, say, it would fail again at once.
 const ACCEPT_PAUSE_MS: u64 = 100;
-/// How long a handshake may take.
+/// How long the first byte of a connection may take, and a handshake.
 const HANDSHAKE_TIMEOUT_MS: u64 = 5_000;
 /// The first byte of every TLS connection, and of no HTTP request. Source: RFC 8446, section 5.1.
 const TLS_HANDSHAKE: u8 = 22;
 
-/// How connections come in.
+/// So many handshakes at once: each takes from the time that the node has to keep its lease.
+const HANDSHAKES_COUNT_MAX: usize = 8;
+
+/// How connections come in. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
-    /// What the node shows to those who speak TLS.
-    pub(crate) edge: Edge,
-    /// Whether nobody else can enter the network: then TLS is not asked for.
-    pub(crate) is_network_private: bool,
+    edge: Edge,
+    is_network_private: bool,
+    shaking: Rc<Semaphore>,
 }
 
 /// Who is at the other end of a connection; every request carries it.
@@ -57,6 +62,12 @@ pub(super) struct Peer {
 }
 
 impl Entry {
+    /// `edge` is what the node shows to those who speak TLS, which is not asked for where nobody
+    /// else can enter the network.
+    pub(crate) fn new(edge: Edge, is_network_private: bool) -> Entry {
+        Entry { edge, is_network_private, shaking: Rc::new(Semaphore::new(HANDSHAKES_COUNT_MAX)) }
+    }
+
     /// Makes the answering side of a stream. `None` if it ended, or did not begin in time.
     async fn open(
         &self,
@@ -65,14 +76,17 @@ impl Entry {
     ) -> Option<(Box<dyn Stream>, Peer)> {
         // One byte, so that what follows is read without a second copy.
         let mut stream = BufReader::with_capacity(1, stream);
-        let limit = Duration::from_millis(HEAD_TIMEOUT_MS);
+        let limit = Duration::from_millis(HANDSHAKE_TIMEOUT_MS);
         let first = tokio::time::timeout(limit, stream.fill_buf());
         let is_tls = *first.await.ok()?.ok()?.first()? == TLS_HANDSHAKE;
         if !is_tls {
             let is_protected = self.is_network_private || from.ip().is_loopback();
             return Some((Box::new(stream), Peer { at: from, is_protected }));
         }
-        let accepting = self.edge.accept(Box::new(stream));
+        let accepting = async {
+            let _permit = self.shaking.acquire().await.map_err(io::Error::other)?;
+            self.edge.accept(Box::new(stream)).await
+        };
         match tokio::time::timeout(Duration::from_millis(HANDSHAKE_TIMEOUT_MS), accepting).await {
             Ok(Ok(stream)) => {
                 mark("api.tls");

@@ -21,7 +21,7 @@ use super::key_value::json_response;
 use super::orders::{JoinBody, OrderedBody, StartBody, parsed};
 use super::request::{self, malformed};
 use super::{ApiError, check_protected, wrong_method};
-use crate::config::{ClusterSettings, MemberSettings};
+use crate::config::{MemberSettings, validate_address, validate_name};
 use crate::enlist::Order;
 use crate::enlist::shell::Given;
 use crate::enlist::state::Refusal;
@@ -29,7 +29,6 @@ use crate::ids::RequestId;
 use crate::membership::JoinToken;
 
 struct Waiting {
-    cluster: ClusterSettings,
     /// What the settings say: its name may be empty.
     place: MemberSettings,
     orders: mpsc::Sender<Given>,
@@ -37,7 +36,6 @@ struct Waiting {
 
 /// All paths of a node without a cluster. Orders go to `orders`.
 pub(crate) fn router(
-    cluster: ClusterSettings,
     place: MemberSettings,
     orders: mpsc::Sender<Given>,
     guard: Option<Arc<Guard>>,
@@ -66,7 +64,7 @@ pub(crate) fn router(
         .layer(from_fn_with_state(guard, guard::ask))
         .layer(from_fn(check_protected))
         .merge(probes)
-        .with_state(Arc::new(Waiting { cluster, place, orders }))
+        .with_state(Arc::new(Waiting { place, orders }))
 }
 
 /// `GET /cluster`, and every path that only a member has.
@@ -113,8 +111,8 @@ impl Waiting {
         let mut place = self.place.clone();
         place.name = name.unwrap_or(place.name);
         place.address = address.unwrap_or(place.address);
-        self.cluster.validate_name(&place.name)?;
-        self.cluster.validate_address(&place)?;
+        validate_name(&place.name)?;
+        validate_address(&place)?;
         Ok(place)
     }
 

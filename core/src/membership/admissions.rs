@@ -172,7 +172,7 @@ impl Admissions {
     }
 
     /// The token that the node has the secret of, whether or not it lets anybody in.
-    pub(super) fn known(&self, join: &Join) -> Result<&Token, JoinRefusal> {
+    pub(crate) fn known(&self, join: &Join) -> Result<&Token, JoinRefusal> {
         let token = self.tokens.get(&join.token);
         token.filter(|token| token.secret_hash == join.secret_hash).ok_or(JoinRefusal::Unknown)
     }

@@ -1,6 +1,8 @@
 //! What a node's handle does for those who want to join its cluster: entries that change the
 //! roster, written through the log from any member.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::NodeHandle;
@@ -8,8 +10,11 @@ use crate::codec::{EntryKind, Identity, decode, encode};
 use crate::config::MemberSettings;
 use crate::error::{MembershipError, WriteError};
 use crate::ids::{LogIndex, NodeId, RequestId};
-use crate::membership::{Join, RosterChange, RosterOutcome};
+use crate::membership::{Join, JoinRefusal, RosterChange, RosterOutcome};
 use crate::replication::{PendingWrite, Proposed, Write};
+
+/// How long this node may take to apply that somebody was let in.
+const APPLIED_MS_MAX: u64 = 2_000;
 
 /// Why nobody was invited or admitted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -17,12 +22,27 @@ pub enum AdmissionError {
     /// The log did not take it.
     #[error(transparent)]
     Write(#[from] WriteError),
+    /// Retry helps, or another node.
+    #[error(
+        "Q1061 this node has not applied join token {token} yet; nothing was changed; retry, or \
+         ask another node"
+    )]
+    NotYet {
+        /// The token.
+        token: LogIndex,
+    },
     /// The roster refuses: with the code of a `JoinRefusal`, or Q1032.
     #[error("{text}")]
     Refused {
         /// All of what is to be said.
         text: String,
     },
+}
+
+impl AdmissionError {
+    fn of(refusal: JoinRefusal) -> AdmissionError {
+        AdmissionError::Refused { text: refusal.to_string() }
+    }
 }
 
 impl NodeHandle {
@@ -42,9 +62,32 @@ impl NodeHandle {
     }
 
     /// Lets a node in that shows a join token; returns its id. Asking again changes nothing more.
+    ///
+    /// Who shows no token of this cluster writes nothing into its log. And a request id that was
+    /// used before is answered as it was then, whatever that was about: the member that comes back
+    /// is who asks, by its key, or nobody is let in.
     pub async fn admit(&self, join: Join, request: RequestId) -> Result<NodeId, AdmissionError> {
+        let (token, public_key) = (join.token, join.public_key);
+        {
+            let roster = self.inner.roster.borrow();
+            if roster.changed_at() < token {
+                return Err(AdmissionError::NotYet { token });
+            }
+            roster.admissions().known(&join).map_err(AdmissionError::of)?;
+        }
         let (_, outcome) = self.change_roster(&RosterChange::Join(join), request).await?;
-        Ok(*outcome.ids.first().expect("a join is about one member"))
+        let id = outcome.ids.first().copied();
+        let id = id.ok_or_else(|| AdmissionError::of(JoinRefusal::Unknown))?;
+        let mut roster = self.inner.roster.clone();
+        let applied = roster.wait_for(|roster| roster.get(id).is_some());
+        let in_time = tokio::time::timeout(Duration::from_millis(APPLIED_MS_MAX), applied).await;
+        let unknown = || WriteError::OutcomeUnknown { waited_ms: APPLIED_MS_MAX };
+        in_time.map_err(|_| unknown())?.map_err(|_| unknown())?;
+        let roster = self.inner.roster.borrow();
+        match roster.get(id).and_then(|member| member.public_key) == Some(public_key) {
+            true => Ok(id),
+            false => Err(AdmissionError::of(JoinRefusal::Unknown)),
+        }
     }
 
     /// Makes a join token; returns its id.

@@ -369,8 +369,7 @@ impl Common {
         let Own { secret, key, place, .. } = &self.own;
         let edge = Edge::new(secret.as_ref(), key, place.address, &self.env);
         tracing::info!(api = %place.api(), fingerprint = %edge.fingerprint(), "api open");
-        let is_network_private = self.settings.cluster.is_network_private;
-        let entry = crate::api::Entry { edge, is_network_private };
+        let entry = crate::api::Entry::new(edge, self.settings.cluster.is_network_private);
         let router = crate::api::router(handle.clone());
         let count_max = self.settings.api.connections_count_max;
         let (stop, stopping) = watch::channel(false);

@@ -43,6 +43,12 @@ impl PendingWrite {
         (PendingWrite { entry, is_forwarded, reply }, outcome)
     }
 
+    /// As a log would that has applied it.
+    #[cfg(test)]
+    pub(crate) fn answer(self, proposed: Proposed) {
+        let _ = self.reply.send(Ok(proposed)); // whoever asked may have gone
+    }
+
     pub(crate) fn size_bytes(&self) -> u64 {
         self.entry.payload.len() as u64
     }

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use actix::prelude::*;
+use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -43,6 +44,8 @@ pub(crate) struct Plan {
     pub(crate) asked_to: Option<Option<NodeId>>,
     pub(crate) read_delay_ms: u64,
     pub(crate) has_no_leader: bool,
+    /// What every change of the roster is answered; without it, its outcome is not known.
+    pub(crate) roster_reply: Option<Bytes>,
     /// How often the status was asked for.
     pub(crate) status_asked_count: usize,
 }
@@ -336,8 +339,12 @@ impl Handler<Stop> for FakeNode {
 impl Handler<Write> for FakeNode {
     type Result = ();
 
-    /// Dropped: its outcome is not known.
-    fn handle(&mut self, _: Write, _: &mut Context<Self>) {}
+    fn handle(&mut self, write: Write, _: &mut Context<Self>) {
+        let (Write::New(write) | Write::Bounced(write)) = write;
+        if let Some(reply) = self.plan.borrow().roster_reply.clone() {
+            write.answer(Proposed { index: LogIndex(9), reply, leader: NodeId(2) });
+        }
+    }
 }
 
 impl Handler<ChangeMembers> for FakeNode {

@@ -1,5 +1,6 @@
 //! The paths as tables, against a fake node, in process and through the accept loop.
 
+mod admission;
 mod client;
 mod fake;
 mod race;

@@ -45,7 +45,7 @@ impl World {
         let key = SigningKey::from_bytes(&[1; 32]);
         let (secret, env) = (letter.map(secret), &fake.handle.inner.env);
         let edge = Edge::new(secret.as_ref(), &key, at.ip(), env);
-        let entry = Entry { edge, is_network_private };
+        let entry = Entry::new(edge, is_network_private);
         let listener = net.listen(at).await.expect("nobody listens there");
         let ticking = fake.clock.clone();
         spawn_local(async move {
@@ -84,12 +84,14 @@ fn without_tls_other_machines_are_told_booleans_only() {
             [(at(10, 1), false, "403"), (at(10, 1), true, "200"), (at(127, 1), false, "200")];
         for (at, is_network_private, expected) in cases {
             let world = World::start(at, Some('a'), is_network_private).await;
-            for path in ["/cluster", "/metrics", "/api/v1/kv"] {
+            for path in ["/cluster", "/metrics", "/api/v1/kv", "/readyz?verbose"] {
                 let told = world.told(&asked(path)).await;
                 assert!(told.starts_with(&format!("HTTP/1.1 {expected} ")), "{path}: {told}");
                 assert_eq!(told.contains("Q1071"), expected == "403", "{path}: {told}");
+                assert!(expected == "200" || !told.contains("quorate-"), "{path}: {told}");
             }
-            for path in ["/leader", "/replica", "/health", "/livez", "/api/v3.1/status"] {
+            for path in ["/leader", "/replica", "/health", "/livez", "/readyz", "/api/v3.1/status"]
+            {
                 let told = world.told(&asked(path)).await;
                 assert!(!told.contains("Q1071") && told.starts_with("HTTP/1.1 "), "{path}: {told}");
             }

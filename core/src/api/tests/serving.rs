@@ -49,7 +49,7 @@ impl Served {
 pub(super) fn entry(fake: &Fake) -> Entry {
     let (key, inner) = (SigningKey::from_bytes(&[1; 32]), &fake.handle.inner);
     let edge = Edge::new(None, &key, inner.place.address, &inner.env);
-    Entry { edge, is_network_private: false }
+    Entry::new(edge, false)
 }
 
 async fn say(stream: &mut Box<dyn Stream>, text: &str) {
