@@ -182,7 +182,7 @@ pub struct ClusterSettings {
     #[serde(default = "follow_moves")]
     pub follow_moves: bool,
     /// Set by a program whose network nobody else can enter, such as a simulated one: addresses
-    /// other than loopback are then allowed without TLS. No settings file can set it.
+    /// other than loopback then need neither secret nor password. No settings file can set it.
     #[serde(skip)]
     pub is_network_private: bool,
     /// Set by a program: so many of `members`, from the first on, found the cluster; the others
@@ -345,6 +345,15 @@ impl Settings {
                 detail: format!("node.name {name:?} is not listed"),
             });
         }
+        let open = self.cluster.members.iter().find(|member| !member.address.is_loopback());
+        if let Some(open) = open
+            && !self.cluster.is_network_private
+            && !self.security.names_secret()
+        {
+            let detail = format!("{} is no loopback address", open.address);
+            let detail = format!("{detail}, and there is no security.secret_file");
+            return Err(ConfigError::Members { detail });
+        }
         validate_ports(&self.cluster.members)
     }
 
@@ -357,9 +366,9 @@ impl Settings {
             return refuse("without cluster.members a node is told by its API what to do");
         }
         if !place.name.is_empty() {
-            self.cluster.validate_name(&place.name)?;
+            validate_name(&place.name)?;
         }
-        self.cluster.validate_address(&place)?;
+        validate_address(&place)?;
         validate_ports(&[place])
     }
 
@@ -376,32 +385,14 @@ impl Settings {
 impl ClusterSettings {
     fn validate_members(&self) -> Result<(), ConfigError> {
         for (at, member) in self.members.iter().enumerate() {
-            self.validate_name(&member.name)?;
+            validate_name(&member.name)?;
             if self.members[..at].iter().any(|other| other.name == member.name) {
                 let detail = format!("name {:?} is there twice", member.name);
                 return Err(ConfigError::Members { detail });
             }
-            self.validate_address(member)?;
+            validate_address(member)?;
         }
         Ok(())
-    }
-
-    /// Checks the name of a member, wherever it comes from.
-    pub fn validate_name(&self, name: &str) -> Result<(), ConfigError> {
-        if !name.is_empty() && name.len() <= 63 {
-            return Ok(());
-        }
-        Err(ConfigError::Members { detail: format!("name {name:?} is not 1 to 63 bytes long") })
-    }
-
-    /// Checks whether members may be there, wherever that place comes from.
-    pub fn validate_address(&self, place: &MemberSettings) -> Result<(), ConfigError> {
-        if self.is_network_private || place.address.is_loopback() {
-            return Ok(());
-        }
-        let detail = format!("{} is no loopback address", place.address);
-        let detail = format!("{detail}, and the API of this build has no TLS for others");
-        Err(ConfigError::Members { detail })
     }
 
     fn validate_timing(&self) -> Result<(), ConfigError> {
@@ -438,6 +429,23 @@ impl ClusterSettings {
         }
         Ok(())
     }
+}
+
+/// Checks the name of a member, wherever it comes from.
+pub(crate) fn validate_name(name: &str) -> Result<(), ConfigError> {
+    if !name.is_empty() && name.len() <= 63 {
+        return Ok(());
+    }
+    Err(ConfigError::Members { detail: format!("name {name:?} is not 1 to 63 bytes long") })
+}
+
+/// Checks whether a member can be there at all, wherever that place comes from.
+pub(crate) fn validate_address(place: &MemberSettings) -> Result<(), ConfigError> {
+    let address = place.address;
+    if !address.is_unspecified() && !address.is_multicast() {
+        return Ok(());
+    }
+    Err(ConfigError::Members { detail: format!("{address} is no address of one machine") })
 }
 
 fn validate_ports(members: &[MemberSettings]) -> Result<(), ConfigError> {

@@ -81,7 +81,7 @@ pub struct NodesArguments {
     #[arg(long, value_name = "NAME", conflicts_with = "nodes")]
     pub profile: Option<String>,
     /// What a node shows who it is by: its daemon logs it. Without it nodes of --node on other
-    /// machines must be of a cluster that a profile knows
+    /// machines must be in a profile
     #[arg(long, value_name = "64 DIGITS", env = "QUORATE_FINGERPRINT")]
     pub fingerprint: Option<Fingerprint>,
     /// As whom to ask

@@ -115,16 +115,18 @@ impl Asked {
     }
 }
 
-/// Whom the user's profiles know, for nodes on other machines that are named directly.
+/// What nodes that are named directly are known by: as the user's profiles know these addresses.
 fn known_to_profiles(
     addresses: &[SocketAddr],
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Vec<Fingerprint>, ProfileError> {
-    if addresses.iter().all(|at| at.ip().is_loopback()) {
-        return Ok(Vec::new());
-    }
     let profiles = Store::of_user(&variable).map_or(Ok(Profiles::default()), |it| it.load())?;
-    Ok(profiles.profiles.values().flat_map(Profile::fingerprints).collect())
+    let knows = |profile: &&Profile| {
+        let members = profile.list.members.iter().map(|member| member.api);
+        let mut known = members.chain(profile.given.iter().filter_map(Place::address));
+        known.any(|at| addresses.contains(&at))
+    };
+    Ok(profiles.profiles.values().filter(knows).flat_map(Profile::fingerprints).collect())
 }
 
 impl Nodes {
@@ -328,7 +330,7 @@ pub fn exit_of(error: &ClientError) -> Exit {
             "Q1056" | "Q1058" | "Q1059" => Exit::Conflict,
             "Q1041" | "Q1042" | "Q1043" | "Q1044" | "Q1071" | "Q1614" => Exit::Unauthorised,
             "Q1051" | "Q1052" | "Q1053" => Exit::Unauthorised,
-            "Q1048" | "Q1050" | "Q1060" | "Q1306" | "Q1603" => Exit::Usage,
+            "Q1048" | "Q1050" | "Q1060" | "Q1306" | "Q1603" | "Q1628" => Exit::Usage,
             "Q1057" | "Q1106" => Exit::NotFound,
             "Q1624" => Exit::DataAtRisk,
             code if code.starts_with("Q11") => Exit::Usage,
@@ -424,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn nodes_of_other_machines_show_who_they_are_to_whoever_names_them() {
+    fn nodes_that_are_named_show_that_they_are_those_of_the_profile_with_their_address() {
         let home = user();
         let pins = |nodes: &[&str], own: Option<u8>, has_home: bool| {
             let nodes = nodes.iter().map(|at| at.parse().expect("a place")).collect();
@@ -438,11 +440,10 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         };
-        let all = vec![fingerprint(2), fingerprint(1)];
-        assert_eq!(pins(&["10.0.0.9"], None, true), all, "whom any profile knows");
-        assert_eq!(pins(&["127.0.0.1", "10.0.0.9"], None, true), all);
-        assert_eq!(pins(&["127.0.0.1"], None, true), [], "this machine");
-        assert_eq!(pins(&["10.0.0.9"], None, false), [], "nobody");
+        assert_eq!(pins(&["10.0.0.2"], None, true), [fingerprint(2)], "as a profile knows it");
+        assert_eq!(pins(&["10.0.0.2", "10.0.0.1"], None, true), [fingerprint(2), fingerprint(1)]);
+        assert_eq!(pins(&["10.0.0.9"], None, true), [], "no profile knows it");
+        assert_eq!(pins(&["10.0.0.2"], None, false), [], "nobody");
         assert_eq!(pins(&["127.0.0.1"], Some(7), true), [fingerprint(7)]);
         assert_eq!(pins(&[], None, true), [fingerprint(1)], "the profile in use");
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::ConfigError;
+use super::{ConfigError, MemberSettings};
 use crate::security::ClusterSecret;
 use crate::users::LocalAdmin;
 
@@ -13,7 +13,8 @@ use crate::users::LocalAdmin;
 #[serde(deny_unknown_fields, default)]
 pub struct SecuritySettings {
     /// A file that only its owner can read, with the same 32 to 4,096 bytes on every node. Default
-    /// none: then frames travel as they are, on loopback only.
+    /// none: an order to start or join a cluster makes or brings a secret, and between nodes that
+    /// `cluster.members` lists frames travel as they are, on loopback only.
     pub secret_file: Option<PathBuf>,
     /// Set by a program: what is in that file. No settings file can set it.
     #[serde(skip)]
@@ -28,6 +29,20 @@ pub struct SecuritySettings {
 }
 
 impl SecuritySettings {
+    /// Whether there is a secret without any order.
+    pub(super) fn names_secret(&self) -> bool {
+        self.secret_file.is_some() || self.secret.is_some()
+    }
+
+    /// Refuses an API that other machines can reach and that asks nobody for a password.
+    pub(crate) fn check_asks(&self, place: &MemberSettings) -> Result<(), ConfigError> {
+        if place.address.is_loopback() || self.local_admin.is_some() {
+            return Ok(());
+        }
+        let detail = format!("the API at {} would ask nobody for a password", place.api());
+        Err(ConfigError::Members { detail })
+    }
+
     /// Refuses to go without the protection that was ordered: who reads settings reads the secret.
     pub(crate) fn check_is_read(&self) -> Result<(), ConfigError> {
         let unread = self.secret_file.as_ref().filter(|_| self.secret.is_none());

@@ -64,7 +64,8 @@ fn each_bad_setting_is_refused_with_its_code_and_advice() {
         (format!("{UNLISTED}[api]\nenabled = false"), "Q1306 without cluster.members a node is"),
         (format!("{UNLISTED}api_port = 8300"), "Q1305 127.0.0.9:8300 is used twice"),
         (format!("{UNLISTED}api_port = 0"), "Q1305 the node has port 0"),
-        (UNLISTED.replace("127.0.0.9", "10.0.0.1"), "Q1306 10.0.0.1 is no loopback address"),
+        (UNLISTED.replace("127.0.0.9", "0.0.0.0"), "Q1306 0.0.0.0 is no address of one machine"),
+        (UNLISTED.replace("127.0.0.9", "ff02::1"), "Q1306 ff02::1 is no address of one machine"),
         (format!("{UNLISTED}name = {:?}", "n".repeat(64)), "Q1306 name"),
     ];
     for (text, expected) in table {
@@ -72,4 +73,18 @@ fn each_bad_setting_is_refused_with_its_code_and_advice() {
         assert!(refusal.starts_with(expected), "{refusal} should start with {expected}");
         assert!(refusal.contains("nothing was started"), "{refusal}");
     }
+}
+
+#[test]
+fn other_machines_are_reached_with_a_secret_and_asked_for_a_password() {
+    let elsewhere = UNLISTED.replace("127.0.0.9", "10.0.0.1");
+    let settings = Settings::from_toml(&elsewhere).expect("an order makes a secret");
+    let place = settings.place().expect("it says where it is");
+    let refused = settings.security.check_asks(&place).expect_err("no password").to_string();
+    assert!(refused.starts_with("Q1306 the API at 10.0.0.1:8500 would ask nobody"), "{refused}");
+    let listed = GOOD.replace("127.0.0.11", "10.0.0.1");
+    let refused = refusal(&listed);
+    assert!(refused.contains("10.0.0.1 is no loopback address, and there is no security.secret"));
+    let named = format!("{listed}[security]\nsecret_file = \"/etc/quorate/cluster.secret\"\n");
+    Settings::from_toml(&named).expect("it names a secret");
 }

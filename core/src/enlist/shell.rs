@@ -59,12 +59,12 @@ pub(super) async fn wait_for_order(env: &Env, settings: &Settings) -> Result<Enl
     let (given, mut orders) = mpsc::channel(ORDERS_COUNT_MAX);
     let (stop, stopping) = watch::channel(false);
     let guard = Guard::of_waiting(env, settings.security.local_admin.as_ref());
-    let router = waiting::router(settings.cluster.clone(), place.clone(), given, guard);
+    let router = waiting::router(place.clone(), given, guard);
     let count_max = settings.api.connections_count_max;
     // Without a cluster it has nobody but itself to vouch for it.
     let edge = Edge::new(None, &key, place.address, env);
     tracing::info!(api = %at, fingerprint = %edge.fingerprint(), "node waits for a cluster");
-    let entry = api::Entry { edge, is_network_private: settings.cluster.is_network_private };
+    let entry = api::Entry::new(edge, settings.cluster.is_network_private);
     let mut serving = pin!(api::serve(listener, entry, router, count_max, stopping));
     let mut shell = Shell {
         env,
@@ -80,7 +80,7 @@ pub(super) async fn wait_for_order(env: &Env, settings: &Settings) -> Result<Enl
             biased;
             () = &mut serving => unreachable!("it is served until it is told to stop"),
             told = shell.told() => Input::Told(told),
-            Some(given) = orders.recv() => shell.ordered(given)?,
+            Some(given) = orders.recv() => shell.ordered(given).await?,
         };
         if let Some(place) = shell.advance(input)? {
             break place;
@@ -102,17 +102,34 @@ impl Shell<'_> {
         told
     }
 
-    fn ordered(&mut self, given: Given) -> Result<Input, StartError> {
+    async fn ordered(&mut self, given: Given) -> Result<Input, StartError> {
         let Given { id, order, reply } = given;
         let request = self.requests_count;
         self.requests_count += 1;
         self.waiting.insert(request, reply);
         let found = self.found()?;
         let named = self.settings.security.secret.as_ref();
-        let secret = named.is_none().then(|| ClusterSecret::drawn(&*self.env.entropy));
+        let drawn = || ClusterSecret::drawn(&*self.env.entropy);
+        let secret = named.cloned().unwrap_or_else(drawn);
         let drawn = Drawn { cluster: identity::random_cluster_id(self.env), secret };
         let authority = named.map(ClusterSecret::fingerprint);
-        Ok(Input::Ordered { request, id, order, found, drawn, authority })
+        let unfit = self.unfit(order.place()).await;
+        Ok(Input::Ordered { request, id, order, found, unfit, drawn, authority })
+    }
+
+    /// Why this machine cannot be where an order says, if it cannot: the node would never start.
+    async fn unfit(&self, place: &MemberSettings) -> Option<String> {
+        let (env, consensus, membership) = (self.env, place.consensus(), place.membership());
+        let tried = match env.net.listen(consensus).await {
+            Ok(_) => env.net.datagrams(membership).await.map(drop).map_err(|why| (membership, why)),
+            Err(why) => Err((consensus, why)),
+        };
+        let (at, why) = tried.err()?;
+        let address = place.address;
+        Some(format!(
+            "Q1628 this node cannot listen at {at} ({why}); nothing was changed; is {address} an \
+             address of this machine, and the port free?"
+        ))
     }
 
     /// What only members of a cluster have in their data directory.
@@ -168,13 +185,12 @@ impl Shell<'_> {
             None => Trust::Pinned(Vec::new()),
         };
         let client = Client::new(env, nodes).trusting(trust);
-        let keeps_secret = self.settings.security.secret.is_none();
-        self.asking = Some(Box::pin(ask(client, body, id, keeps_secret)));
+        self.asking = Some(Box::pin(ask(client, body, id)));
     }
 }
 
 /// Asks members to let this node in, for as long as a call of a client takes.
-async fn ask(client: Client, body: MemberBody, id: RequestId, keeps_secret: bool) -> Told {
+async fn ask(client: Client, body: MemberBody, id: RequestId) -> Told {
     let JoinToken { cluster, authority, .. } = body.token;
     // A node of another cluster refuses what is for this one.
     let (cluster_id, version, members) = (cluster.to_string(), LogIndex(0), Vec::new());
@@ -182,8 +198,7 @@ async fn ask(client: Client, body: MemberBody, id: RequestId, keeps_secret: bool
     match client.admit(&body, id).await {
         Ok(admitted) => {
             let identity = identity_of(cluster, &admitted);
-            let told = admitted.secret.filter(|_| keeps_secret);
-            match told.map(|text| ClusterSecret::from_text(&text)).transpose() {
+            match admitted.secret.map(|text| ClusterSecret::from_text(&text)).transpose() {
                 Ok(secret) => Told::Admitted { identity, secret },
                 Err(error) => Told::Unknown(error.to_string()),
             }

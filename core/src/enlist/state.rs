@@ -32,6 +32,8 @@ pub(crate) enum Input {
         order: Order,
         /// What lies in the data directory that only members of a cluster have.
         found: Vec<String>,
+        /// Why the node could not be where the order says, if it could not.
+        unfit: Option<String>,
         /// What a new cluster gets.
         drawn: Drawn,
         /// What the secret in this node's settings is known by, if they name one.
@@ -48,8 +50,8 @@ pub(crate) enum Input {
 pub(crate) struct Drawn {
     /// Never used before.
     pub(crate) cluster: ClusterId,
-    /// None if the settings name one.
-    pub(crate) secret: Option<ClusterSecret>,
+    /// That of the settings, if they name one.
+    pub(crate) secret: ClusterSecret,
 }
 
 /// How a cluster has answered a join.
@@ -58,7 +60,7 @@ pub(crate) enum Told {
     /// It is a member.
     Admitted {
         identity: Identity,
-        /// To be kept; none if the cluster has none, or the settings name it.
+        /// To be kept; none if the cluster has none.
         secret: Option<ClusterSecret>,
     },
     /// It is not, or nobody was asked; in the words of who says so.
@@ -119,8 +121,9 @@ impl Enlisting {
     /// The only function that changes this state. Effects are performed in order.
     pub(crate) fn step(&mut self, now: Now, input: Input, out: &mut Vec<Effect>) {
         match input {
-            Input::Ordered { request, id, order, found, drawn, authority } => {
-                let refusal = refusal(&order, found, authority);
+            Input::Ordered { request, id, order, found, unfit, drawn, authority } => {
+                let refusal = unfit.map(Refusal::Refused);
+                let refusal = refusal.or_else(|| refusal_of(&order, found, authority));
                 self.begin(now, (request, id, order), refusal, drawn, out);
             }
             Input::Told(told) => self.go_on(now, told, out),
@@ -157,7 +160,7 @@ impl Enlisting {
         let one = UnderWay { id, order, began_at: now, waiting, new: None };
         match one.order.clone() {
             Order::Start { .. } => {
-                self.make(one, (first_of(drawn.cluster), drawn.secret), true, out);
+                self.make(one, (first_of(drawn.cluster), Some(drawn.secret)), true, out);
             }
             order @ Order::Join { .. } => {
                 self.under_way = Some(one);
@@ -207,7 +210,11 @@ impl Enlisting {
 }
 
 /// Why the node cannot do what it is ordered, whoever else is asked.
-fn refusal(order: &Order, found: Vec<String>, authority: Option<Fingerprint>) -> Option<Refusal> {
+fn refusal_of(
+    order: &Order,
+    found: Vec<String>,
+    authority: Option<Fingerprint>,
+) -> Option<Refusal> {
     if !found.is_empty() {
         return Some(Refusal::HoldsData { found });
     }

@@ -8,7 +8,10 @@ use crate::node::identity::NewIdentity;
 use crate::ports::Now;
 use crate::security::ClusterSecret;
 
-const DRAWN: Drawn = Drawn { cluster: ClusterId([1; 16]), secret: None };
+fn drawn() -> Drawn {
+    Drawn { cluster: ClusterId([1; 16]), secret: secret('a') }
+}
+
 const OTHER: ClusterId = ClusterId([2; 16]);
 
 fn place(name: &str) -> MemberSettings {
@@ -26,7 +29,7 @@ fn join(name: &str) -> Order {
 
 fn ordered(request: u64, id: u128, order: Order) -> Input {
     let (id, found, authority) = (RequestId(id), Vec::new(), None);
-    Input::Ordered { request, id, order, found, drawn: DRAWN, authority }
+    Input::Ordered { request, id, order, found, unfit: None, drawn: drawn(), authority }
 }
 
 fn admitted(node: u64) -> Input {
@@ -109,8 +112,19 @@ fn a_data_directory_of_another_cluster_takes_no_order() {
     let mut node = Enlisting::default();
     let found = vec!["log/0001.segment".to_owned(), "state.redb".to_owned()];
     let (id, order) = (RequestId(9), start("n1"));
-    let input = Input::Ordered { request: 1, id, order, found, drawn: DRAWN, authority: None };
+    let (request, unfit, drawn, authority) = (1, None, drawn(), None);
+    let input = Input::Ordered { request, id, order, found, unfit, drawn, authority };
     assert_eq!(step(&mut node, 0, input), "1: holds log/0001.segment state.redb");
+}
+
+#[test]
+fn an_order_for_a_place_where_the_node_cannot_be_is_refused_and_another_carried_out() {
+    let mut node = Enlisting::default();
+    let (request, id, order, found) = (1, RequestId(9), start("n1"), Vec::new());
+    let (unfit, drawn, authority) = (Some("not mine".to_owned()), drawn(), None);
+    let input = Input::Ordered { request, id, order, found, unfit, drawn, authority };
+    assert_eq!(step(&mut node, 0, input), "1: not mine");
+    assert_eq!(step(&mut node, 1, ordered(2, 8, start("n1"))), "make n1 founder of 1");
 }
 
 fn secret(letter: char) -> ClusterSecret {
@@ -129,9 +143,10 @@ fn made(state: &mut Enlisting, input: Input) -> NewIdentity {
 
 #[test]
 fn who_starts_a_cluster_keeps_the_secret_that_was_drawn() {
-    let drawn = Drawn { cluster: OTHER, secret: Some(secret('a')) };
-    let (id, order, found) = (RequestId(9), start("n1"), Vec::new());
-    let input = Input::Ordered { request: 1, id, order, found, drawn, authority: None };
+    let drawn = Drawn { cluster: OTHER, secret: secret('a') };
+    let (request, id, order, found) = (1, RequestId(9), start("n1"), Vec::new());
+    let (unfit, authority) = (None, None);
+    let input = Input::Ordered { request, id, order, found, unfit, drawn, authority };
     assert_eq!(made(&mut Enlisting::default(), input).secret, Some(secret('a')));
 }
 
@@ -152,9 +167,10 @@ fn who_joins_keeps_the_secret_that_it_is_told_and_joins_none_whose_secret_is_not
     ];
     for (named, token, expected) in table {
         let (mut state, id, found) = (Enlisting::default(), RequestId(9), Vec::new());
+        let (request, unfit, drawn) = (1, None, drawn());
         let authority = named.map(|letter| secret(letter).fingerprint());
         let order = of(token);
-        let input = Input::Ordered { request: 1, id, order, found, drawn: DRAWN, authority };
+        let input = Input::Ordered { request, id, order, found, unfit, drawn, authority };
         assert_eq!(step(&mut state, 0, input), expected, "{named:?}, {token:?}");
         if expected.starts_with("ask") {
             let identity = crate::node::identity::first_of(OTHER);

@@ -2,9 +2,9 @@
 //!
 //! `identity` names cluster, lineage, node and how often the node has booted; `node.key` holds the
 //! secret half of its ed25519 key pair; `cluster.secret` is there on a node that was ordered to
-//! start or join a cluster, unless its settings name a file. Each is written in one step, and the
-//! first two are never taken from settings again: a name that means another node than before is
-//! refused.
+//! start or join a cluster; a file that its settings name counts more. Each is written in one step,
+//! and the first two are never taken from settings again: a name that means another node than
+//! before is refused.
 //!
 //! There are two kinds. One was made from `cluster.members`: the position there gives the id. The
 //! other was made by an order to start or join a cluster, and keeps everything that members would
@@ -68,9 +68,11 @@ pub(super) fn load(env: &Env, settings: &Settings) -> Result<Own, StartError> {
     *stored.boot_count_mut() += 1;
     write(&*env.disk, &stored)?;
     let (identity, boot_count, order) = (stored.identity(), stored.boot_count(), stored.order());
-    let secret = match &settings.security.secret {
-        Some(secret) => Some(secret.clone()),
-        None => kept_secret(&*env.disk)?,
+    let secret = match (&settings.security.secret, &stored) {
+        (Some(secret), _) => Some(secret.clone()),
+        (None, Stored::Ordered(_)) => kept_secret(&*env.disk)?,
+        // What is there was left by an order that was cut off.
+        (None, Stored::Listed(_)) => None,
     };
     Ok(Own { identity, boot_count, key, secret, place, founders, order })
 }

@@ -112,9 +112,10 @@ fn told(error: io::Error) -> io::Error {
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<Error>()).cloned();
     match cause {
         Some(Error::General(detail)) => io::Error::new(io::ErrorKind::PermissionDenied, detail),
-        Some(error @ Error::InvalidCertificate(_)) => {
-            io::Error::new(io::ErrorKind::PermissionDenied, error.to_string())
-        }
+        // Its clock, or ours: that says nothing about whose key it is.
+        Some(Error::InvalidCertificate(cause)) => io::Error::other(format!(
+            "its certificate does not count now ({cause:?}); compare the clocks"
+        )),
         Some(_) | None => error,
     }
 }

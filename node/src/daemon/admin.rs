@@ -1,8 +1,9 @@
 //! The local admin's password: given by a file or the environment, else drawn and shown once.
 //!
 //! Invariants
-//! - The password is in no log and no file of the daemon's: one that was drawn is printed to
-//!   standard error, once, and only its hash is kept.
+//! - The password is in no line of the log and no file of the daemon's: one that was drawn is
+//!   printed to standard error, once, and only its hash is kept. Whoever collects standard error,
+//!   as systemd does, has it too: there it is better given.
 //! - A password that is given is judged before anything is opened.
 
 use std::path::Path;
@@ -67,10 +68,11 @@ pub(super) fn settle(
     let mut salt = [0; 16];
     env.entropy.fill("password salt", &mut salt);
     let admin = LocalAdmin { hash: PasswordHash::new(&password, salt), is_superseded };
-    admin.store(&*env.disk).map_err(refused)?;
+    // Shown first: one that is kept and was never shown would be lost.
     if is_drawn {
         show(&password);
     }
+    admin.store(&*env.disk).map_err(refused)?;
     Ok(admin)
 }
 

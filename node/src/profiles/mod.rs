@@ -267,6 +267,12 @@ fn ask(
         false => Trust::Pinned(pins.clone()),
     };
     let asked = quorate_net::block_on(async {
+        // Whoever it is hears no password before it has been said who it is.
+        let strangers = Speaking { trust: trust.clone(), login: None };
+        Nodes::speaking(&addresses, strangers).client().find().await?;
+        if let Some(shown) = seen.get() {
+            eprintln!("fingerprint {shown} taken on trust; compare it with what the daemon logs");
+        }
         let mut nodes = Nodes::speaking(&addresses, Speaking { trust, login: login.clone() });
         let status = nodes.status().await?;
         Ok::<_, ClientError>((status, nodes.members().cloned()))
@@ -274,9 +280,6 @@ fn ask(
     let refused = |cause| ProfileError::File { path: "the runtime".into(), cause };
     let (status, list) = asked.map_err(refused)??;
     let list = list.ok_or(ProfileError::NotFounded)?;
-    if let Some(shown) = seen.get() {
-        eprintln!("fingerprint {shown} taken on trust; compare it with what the daemon logs");
-    }
     let (cluster, given) = (status.cluster.clone(), given.to_vec());
     let trust = pins.into_iter().chain(seen.get()).collect();
     Ok((Profile { cluster, given, trust, login, list }, status))
