@@ -327,6 +327,27 @@ impl Settings {
         Some(MemberSettings { name, address, consensus_port, membership_port, api_port })
     }
 
+    /// Refuses to speak with other machines at `place` without a secret, or by an API that asks
+    /// nobody for a password.
+    pub(crate) fn check_reach(
+        &self,
+        place: &MemberSettings,
+        has_secret: bool,
+    ) -> Result<(), ConfigError> {
+        if place.address.is_loopback() || self.cluster.is_network_private {
+            return Ok(());
+        }
+        let has_api = self.api.enabled && cfg!(feature = "api");
+        let detail = match (has_secret, has_api && self.security.local_admin.is_none()) {
+            (false, _) => {
+                format!("{} is no loopback address, and there is no secret", place.address)
+            }
+            (true, true) => format!("the API at {} would ask nobody for a password", place.api()),
+            (true, false) => return Ok(()),
+        };
+        Err(ConfigError::Members { detail })
+    }
+
     /// Checks every relation between fields. Nothing is opened.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.validate_tables()?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::{ConfigError, MemberSettings};
+use super::ConfigError;
 use crate::security::ClusterSecret;
 use crate::users::LocalAdmin;
 
@@ -32,15 +32,6 @@ impl SecuritySettings {
     /// Whether there is a secret without any order.
     pub(super) fn names_secret(&self) -> bool {
         self.secret_file.is_some() || self.secret.is_some()
-    }
-
-    /// Refuses an API that other machines can reach and that asks nobody for a password.
-    pub(crate) fn check_asks(&self, place: &MemberSettings) -> Result<(), ConfigError> {
-        if place.address.is_loopback() || self.local_admin.is_some() {
-            return Ok(());
-        }
-        let detail = format!("the API at {} would ask nobody for a password", place.api());
-        Err(ConfigError::Members { detail })
     }
 
     /// Refuses to go without the protection that was ordered: who reads settings reads the secret.

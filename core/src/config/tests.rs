@@ -80,8 +80,13 @@ fn other_machines_are_reached_with_a_secret_and_asked_for_a_password() {
     let elsewhere = UNLISTED.replace("127.0.0.9", "10.0.0.1");
     let settings = Settings::from_toml(&elsewhere).expect("an order makes a secret");
     let place = settings.place().expect("it says where it is");
-    let refused = settings.security.check_asks(&place).expect_err("no password").to_string();
-    assert!(refused.starts_with("Q1306 the API at 10.0.0.1:8500 would ask nobody"), "{refused}");
+    for (has_secret, expected) in [
+        (true, "Q1306 the API at 10.0.0.1:8500 would ask nobody"),
+        (false, "Q1306 10.0.0.1 is no loopback address, and there is no secret"),
+    ] {
+        let refused = settings.check_reach(&place, has_secret).expect_err("no password");
+        assert!(refused.to_string().starts_with(expected), "{refused}");
+    }
     let listed = GOOD.replace("127.0.0.11", "10.0.0.1");
     let refused = refusal(&listed);
     assert!(refused.contains("10.0.0.1 is no loopback address, and there is no security.secret"));

@@ -57,23 +57,25 @@ pub(crate) struct NewIdentity {
     pub(crate) secret: Option<ClusterSecret>,
 }
 
-/// Reads the identity, making it at the first start from listed members, and counts the boot.
+/// Reads the identity, making it at the first start from listed members, and counts the boot. On an
+/// error of settings nothing was written.
 pub(super) fn load(env: &Env, settings: &Settings) -> Result<Own, StartError> {
     let mut stored = match read(&*env.disk)? {
         Some(stored) => stored,
         None => Stored::Listed(from_settings(settings)?),
     };
     let (place, founders) = check(&mut stored, settings)?;
-    let key = load_key(env, stored.boot_count() == 0)?;
-    *stored.boot_count_mut() += 1;
-    write(&*env.disk, &stored)?;
-    let (identity, boot_count, order) = (stored.identity(), stored.boot_count(), stored.order());
     let secret = match (&settings.security.secret, &stored) {
         (Some(secret), _) => Some(secret.clone()),
         (None, Stored::Ordered(_)) => kept_secret(&*env.disk)?,
         // What is there was left by an order that was cut off.
         (None, Stored::Listed(_)) => None,
     };
+    settings.check_reach(&place, secret.is_some())?;
+    let key = load_key(env, stored.boot_count() == 0)?;
+    *stored.boot_count_mut() += 1;
+    write(&*env.disk, &stored)?;
+    let (identity, boot_count, order) = (stored.identity(), stored.boot_count(), stored.order());
     Ok(Own { identity, boot_count, key, secret, place, founders, order })
 }
 

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use super::identity::{self, Own};
 use super::wire;
 use super::{NodeHandle, StartError};
-use crate::config::{ConfigError, MemberSettings, Settings};
+use crate::config::Settings;
 use crate::link::Link;
 use crate::observe::mark;
 use crate::ports::{Env, Listener, enter_clock};
@@ -53,27 +53,9 @@ pub async fn start(
         settings.security.local_admin = Some(admin.kept_in(&*env.disk).map_err(refused)?);
     }
     let own = identity::load(&env, &settings)?;
-    if own.secret.is_none() && !settings.cluster.is_network_private {
-        check_is_local(&own.place)?;
-    }
-    if settings.api.enabled && cfg!(feature = "api") && !settings.cluster.is_network_private {
-        settings.security.check_asks(&own.place)?;
-    }
     let (log, snapshots, applied) = open_store(&env, machine).await?;
     let doors = open_doors(&env, &settings, &own).await?;
     wire::run(env, settings, Opened { own, doors, log, snapshots, applied }).await
-}
-
-/// Refuses to speak with other machines without a secret.
-fn check_is_local(place: &MemberSettings) -> Result<(), ConfigError> {
-    match place.address.is_loopback() {
-        true => Ok(()),
-        false => {
-            let detail =
-                format!("{} is no loopback address, and there is no secret", place.address);
-            Err(ConfigError::Members { detail })
-        }
-    }
 }
 
 async fn open_doors(env: &Env, settings: &Settings, own: &Own) -> Result<Doors, StartError> {
