@@ -85,6 +85,14 @@ impl Machines {
         Ran::by(self.command(login, arguments).args(["--node", &self.api(node).to_string()]))
     }
 
+    /// Each wrong password doubles the wait of the next; a wait of some moments is waited for.
+    #[track_caller]
+    fn is_slowed(&self, login: (&str, &str)) {
+        let codes = (0..8).map(|_| self.run(1, login, &["cluster", "status"]).err[..5].to_owned());
+        let codes: Vec<String> = codes.take_while(|code| code != "Q1053").collect();
+        assert!(codes.len() < 8 && codes.iter().all(|code| code == "Q1051"), "{codes:?}");
+    }
+
     fn command(&self, (user, password): (&str, &str), arguments: &[&str]) -> Command {
         let mut command = Command::new(quorate());
         command.args(arguments).env("QUORATE_USER", user).env("QUORATE_PASSWORD", password);
@@ -200,11 +208,13 @@ fn who_has_no_password_is_told_nothing_and_wrong_ones_are_slowed_before_and_in_a
         check_strangers_are_told_nothing(api);
         let status = ["cluster", "status"];
         machines.run(1, ("admin", "wrong password"), &status).ended(7, "Q1051 user or password");
+        let ran = machines.run(1, ("admin", FIRST), &status);
+        assert_ne!(ran.code, 7, "it has waited by itself: {ran:?}");
+        machines.is_slowed(("admin", "wrong password"));
         // Also the right one has to wait now: else guessing would go on at full speed.
         machines.run(1, ("admin", FIRST), &status).ended(7, "Q1053 what was shown before was");
-        std::thread::sleep(FORGIVEN);
-        machines.run(1, ("nobody", FIRST), &status).ended(7, "Q1051 ");
-        machines.run(1, ("nobody", FIRST), &status).ended(7, "Q1053 ");
+        machines.is_slowed(("nobody", FIRST));
+        wait("it is forgiven", || machines.run(1, ("admin", FIRST), &status).code != 7);
         machines.run(1, ("admin", ""), &status).ended(2, "Q1631 no password of \"admin\"");
         if is_founded {
             machines.run(1, ("admin", FIRST), &status).ended(0, "");

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderMap, Method, StatusCode};
 use bytes::Bytes;
 
@@ -75,6 +76,8 @@ enum Verdict {
     Final(Ended),
     /// Refused here; final unless another attempt may have written.
     Refused(Problem, Reply),
+    /// It is a node of another cluster, or of none: final if there is nobody else.
+    Foreign(Problem, Reply),
     /// Another node, or a later attempt, may tell more.
     Open,
 }
@@ -106,6 +109,8 @@ struct Tried {
     problem: Option<Problem>,
     /// The refusal of a node of another cluster.
     foreign: Option<Problem>,
+    /// Somebody let nobody in for a moment.
+    slowed: Option<Problem>,
     /// Who answered and is no node.
     alien: Option<String>,
     /// Who answered and is not trusted.
@@ -196,6 +201,7 @@ impl Calls {
             None => drop(race.ask_next(&self.places)),
         }
         let (mut refused, mut are_all_asked, mut has_waited) = (None, false, false);
+        let (mut foreign, mut are_all_foreign) = (None, true);
         while !race.is_idle() {
             let is_late_noticed = !are_all_asked && !planted("addresses_asked_in_turn");
             let wait_ms = is_late_noticed.then_some(head_start_ms);
@@ -203,7 +209,8 @@ impl Calls {
                 match self.judge(call, attempted, tried) {
                     Verdict::Final(ended) => return Some(ended),
                     Verdict::Refused(problem, reply) => refused = Some((problem, reply)),
-                    Verdict::Open => {}
+                    Verdict::Foreign(problem, reply) => foreign = Some((problem, reply)),
+                    Verdict::Open => are_all_foreign = false,
                 }
                 let is_harmless = !call.repeat.may_write() || !race.is_in_doubt();
                 if refused.is_some() && is_harmless {
@@ -217,7 +224,7 @@ impl Calls {
             head_start_ms = HEAD_START_MS;
             are_all_asked = refused.is_some() || !race.ask_next(&self.places);
         }
-        let (problem, reply) = refused?;
+        let (problem, reply) = refused.or(foreign.filter(|_| are_all_foreign))?;
         if tried.may_have_written {
             tried.problem = Some(problem);
             return None;
@@ -254,7 +261,7 @@ impl Calls {
         let attempted = race.first(None, &mut self.places).await?;
         match self.judge(call, attempted, tried) {
             Verdict::Final(ended) => Some(ended),
-            Verdict::Refused(problem, reply) => {
+            Verdict::Refused(problem, reply) | Verdict::Foreign(problem, reply) => {
                 Some(Err((ClientError::Refused(problem), Some(reply))))
             }
             // The leader is there for its members, and not for this client.
@@ -269,7 +276,7 @@ impl Calls {
         match outcome {
             Ok((reply, connection)) => {
                 let verdict = tried.judge(call, at, reply, was_sent);
-                if !matches!(verdict, Verdict::Open) {
+                if !matches!(verdict, Verdict::Open | Verdict::Foreign(..)) {
                     self.places.set_last(at);
                     self.connection = Some(connection);
                 }
@@ -318,14 +325,18 @@ impl Tried {
         };
         self.note(at, problem.to_string());
         if reply.status == StatusCode::MISDIRECTED_REQUEST {
-            self.foreign = Some(problem);
-            return Verdict::Open;
+            self.foreign = Some(problem.clone());
+            return Verdict::Foreign(problem, reply);
         }
         self.is_answered = true;
         if reply.status.is_server_error() {
             let is_refused = reply.status == StatusCode::SERVICE_UNAVAILABLE;
             self.may_have_written |= !is_refused && was_sent && call.repeat.may_write();
             self.problem = Some(problem);
+            return Verdict::Open;
+        }
+        if reply.status == StatusCode::TOO_MANY_REQUESTS && is_soon(&reply) {
+            self.slowed = Some(problem);
             return Verdict::Open;
         }
         // With an index the log itself refused: had an earlier attempt been applied, its reply
@@ -337,8 +348,9 @@ impl Tried {
     }
 
     fn give_up(self, waited_ms: u64) -> ClientError {
-        let Tried { may_have_written, problem, foreign, alien, distrusted, last, each, .. } = self;
-        match (may_have_written, problem.or(foreign), distrusted, alien) {
+        let Tried { may_have_written, alien, distrusted, last, each, .. } = self;
+        let problem = self.problem.or(self.foreign).or(self.slowed);
+        match (may_have_written, problem, distrusted, alien) {
             (true, ..) => ClientError::OutcomeUnknown { waited_ms, last },
             (false, Some(problem), ..) => ClientError::Refused(problem),
             (false, None, Some(detail), _) => ClientError::NotTrusted { detail },
@@ -352,6 +364,12 @@ impl Tried {
 fn leader_in(cluster: &Reply) -> Option<SocketAddr> {
     let status: Status = serde_json::from_slice(&cluster.body).ok()?;
     status.leader_member().map(|leader| leader.api)
+}
+
+/// Whether the wait that the reply asks for is over within a second.
+fn is_soon(reply: &Reply) -> bool {
+    let after_s = reply.headers.get(RETRY_AFTER).and_then(|after| after.to_str().ok());
+    after_s.and_then(|after| after.parse().ok()).is_some_and(|after_s: u64| after_s <= 1)
 }
 
 fn told(each: &BTreeMap<SocketAddr, String>) -> String {
