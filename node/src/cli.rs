@@ -71,7 +71,7 @@ enum NodeCommand {
 }
 
 /// Whom to ask.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub struct NodesArguments {
     /// APIs of the nodes to ask, instead of those of a profile; any member will do. QUORATE_NODES
     /// says the same. Without a profile: the three of the quick start, 127.0.0.11 to 127.0.0.13

@@ -21,11 +21,8 @@ use quorate_core::status::Status;
 use quorate_net::{BootClock, OsEntropy, TokioNet};
 
 use crate::cli::NodesArguments;
-use crate::cluster::ClusterError;
-use crate::command::CommandError;
 use crate::exit::Exit;
 use crate::login::Login;
-use crate::place::Place;
 use crate::profiles::{Profile, ProfileError, Profiles, Store, addresses_of, places};
 
 /// Where the nodes of the quick start are; asked if there is neither a profile nor an option.
@@ -35,15 +32,17 @@ const QUICK_START: [&str; 3] = ["127.0.0.11:8500", "127.0.0.12:8500", "127.0.0.1
 pub struct Nodes {
     client: Client,
     profile: Option<(Store, String)>,
+    /// What the cluster is called, once that was heard.
+    cluster: Option<String>,
 }
 
 /// Whom a command asks, and the profile that says so, if one does.
 #[derive(Clone, Debug)]
-struct Asked {
-    addresses: Vec<SocketAddr>,
-    list: Option<MemberList>,
-    profile: Option<(Store, String)>,
-    speaking: Speaking,
+pub(crate) struct Asked {
+    pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) list: Option<MemberList>,
+    pub(crate) profile: Option<(Store, String)>,
+    pub(crate) speaking: Speaking,
 }
 
 /// How nodes are spoken with.
@@ -56,7 +55,8 @@ pub struct Speaking {
 }
 
 impl Asked {
-    fn of(
+    /// By the arguments, else by the environment, else by the profile in use.
+    pub(crate) fn of(
         arguments: &NodesArguments,
         variable: impl Fn(&str) -> Option<OsString>,
     ) -> Result<Asked, ProfileError> {
@@ -90,17 +90,18 @@ impl Asked {
         let Some(profile) = profiles.profiles.remove(&name) else {
             return Err(ProfileError::Unknown { name });
         };
-        let Profile { given, list, trust, login: kept, .. } = profile;
-        let members = list.members.iter().map(|member| member.api);
-        // Names are looked up by `profiles use` only: that may take longer than all else.
-        let addresses = members.chain(given.iter().filter_map(Place::address)).collect();
+        let mut addresses: Vec<SocketAddr> = profile.addresses().collect();
+        if addresses.is_empty() {
+            addresses = addresses_of(&profile.given)?;
+        }
+        let Profile { list, trust, login: kept, .. } = profile;
         let trust = Trust::Pinned(trust.into_iter().chain(arguments.fingerprint).collect());
         let speaking = Speaking { trust, login: login(kept)? };
-        let (list, profile) = (Some(list), Some((store, name)));
-        Ok(Asked { addresses, list, profile, speaking })
+        Ok(Asked { addresses, list, profile: Some((store, name)), speaking })
     }
 
-    fn nodes(self) -> Nodes {
+    /// Who is ready to ask them.
+    pub(crate) fn nodes(self) -> Nodes {
         let Asked { addresses, list, profile, speaking: Speaking { trust, login } } = self;
         let client = Client::new(env(), addresses).trusting(trust);
         let client = match login {
@@ -111,7 +112,7 @@ impl Asked {
             Some(list) => client.knowing(list),
             None => client,
         };
-        Nodes { client, profile }
+        Nodes { client, profile, cluster: None }
     }
 }
 
@@ -121,12 +122,7 @@ fn known_to_profiles(
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Vec<Fingerprint>, ProfileError> {
     let profiles = Store::of_user(&variable).map_or(Ok(Profiles::default()), |it| it.load())?;
-    let knows = |profile: &&Profile| {
-        let members = profile.list.members.iter().map(|member| member.api);
-        let mut known = members.chain(profile.given.iter().filter_map(Place::address));
-        known.any(|at| addresses.contains(&at))
-    };
-    Ok(profiles.profiles.values().filter(knows).flat_map(Profile::fingerprints).collect())
+    Ok(profiles.knowing(addresses).flat_map(|(_, profile)| profile.fingerprints()).collect())
 }
 
 impl Nodes {
@@ -157,22 +153,6 @@ impl Nodes {
         let other = Asked { profile: None, ..first.clone() };
         let others = std::iter::repeat_n(other, workers_count.saturating_sub(1));
         Ok([first].into_iter().chain(others).map(Asked::nodes).collect())
-    }
-
-    /// The one node that the arguments or the environment name: an order is for nobody else.
-    pub fn one_of(arguments: &NodesArguments) -> Result<(SocketAddr, Trust), CommandError> {
-        let mut named = arguments.nodes.clone();
-        if let (true, Ok(nodes)) = (named.is_empty(), std::env::var("QUORATE_NODES")) {
-            named = places(&nodes)?;
-        }
-        let addresses = if named.is_empty() { Vec::new() } else { addresses_of(&named)? };
-        match addresses[..] {
-            [one] => {
-                let named = NodesArguments { nodes: vec![one.into()], ..arguments.clone() };
-                Ok((one, Asked::of(&named, |name| std::env::var_os(name))?.speaking.trust))
-            }
-            _ => Err(ClusterError::NotOneNode { count: addresses.len() }.into()),
-        }
     }
 
     /// Who asks them.
@@ -264,7 +244,8 @@ impl Nodes {
 
     /// What the leader says of itself and its cluster; without a leader, what any node says.
     pub async fn status_of_leader(&mut self) -> Result<Status, ClientError> {
-        self.client.status_of_leader().await
+        let status = self.client.status_of_leader().await?;
+        Ok(self.heard(status))
     }
 
     /// Hands leadership to the member of that name; returns once it leads.
@@ -274,7 +255,13 @@ impl Nodes {
 
     /// What a node says of itself and its cluster.
     pub async fn status(&mut self) -> Result<Status, ClientError> {
-        self.client.status().await
+        let status = self.client.status().await?;
+        Ok(self.heard(status))
+    }
+
+    fn heard(&mut self, status: Status) -> Status {
+        self.cluster = Some(status.cluster.clone());
+        status
     }
 }
 
@@ -301,18 +288,22 @@ impl Nodes {
         })
     }
 
-    /// Writes a newer member list into the profile; done when this is dropped, too.
+    /// Writes into the profile what was learnt about the members; done when this is dropped, too.
     pub fn keep(&self) -> Result<(), ProfileError> {
         let (Some((store, name)), Some(list)) = (&self.profile, self.client.members()) else {
             return Ok(());
         };
-        let is_newer = |profile: &Profile| list.is_newer_than(&profile.list);
-        if !store.load()?.profiles.get(name).is_some_and(is_newer) {
+        let learnt = |profile: &Profile| {
+            let mut learnt = profile.clone();
+            learnt.learn(list, self.cluster.as_deref());
+            (learnt != *profile).then_some(learnt)
+        };
+        if store.load()?.profiles.get(name).and_then(learnt).is_none() {
             return Ok(());
         }
         store.change(|profiles| {
-            if let Some(profile) = profiles.profiles.get_mut(name).filter(|known| is_newer(known)) {
-                profile.list = list.clone();
+            if let Some(profile) = profiles.profiles.get_mut(name) {
+                *profile = learnt(profile).unwrap_or(profile.clone());
             }
             Ok(())
         })
@@ -407,8 +398,8 @@ mod tests {
             let api = SocketAddr::from(([10, 0, 0, last], 8500));
             let members = vec![MemberPlace { id: NodeId(1), name: "n1".to_owned(), api }];
             let (cluster_id, version) = ("00".repeat(16), LogIndex(1));
-            let list = MemberList { cluster_id, version, authority: None, members };
-            let (cluster, given) = ("quorate".to_owned(), vec![api.into()]);
+            let list = Some(MemberList { cluster_id, version, authority: None, members });
+            let (cluster, given) = (Some("quorate".to_owned()), vec![api.into()]);
             Profile { cluster, given, trust: vec![fingerprint(last)], login: None, list }
         };
         let kept = store.change(|profiles| {

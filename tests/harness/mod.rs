@@ -9,6 +9,7 @@ pub mod contracts;
 pub mod intruder;
 pub mod links;
 pub mod load;
+pub mod network;
 pub mod percentiles;
 pub mod privileged;
 pub mod processes;

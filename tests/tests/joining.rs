@@ -240,10 +240,10 @@ fn each_order_that_does_not_fit_is_refused_by_its_code_and_changes_nothing() {
     let id = revoked.split('-').nth(2).expect("it has parts").to_owned();
     machines.cluster(1, &["token", "revoke", &id]).ended(0, &format!("token {id} is revoked"));
     std::thread::sleep(Duration::from_millis(1_100));
+    machines.join(2, 1, &stranger, &n2).ended(7, "Q1614 ");
     machines.join(2, 1, "qjt1-", &n2).ended(2, "Q1048 ");
     machines.join(2, 1, &other, &n2).ended(6, "Q1609 ");
     machines.join(2, 1, &wrong, &n2).ended(7, "Q1041 ");
-    machines.join(2, 1, &stranger, &n2).ended(7, "Q1614 ");
     machines.join_until(&wrong, "Q1053 "); // wrong tokens are slowed like passwords
     machines.join_until(&late, "Q1043 ");
     machines.join(2, 1, &revoked, &n2).ended(7, "Q1044 ");

@@ -4,6 +4,7 @@ mod members;
 mod orders;
 mod set_active;
 mod status;
+mod target;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -25,7 +26,7 @@ use crate::profiles::ProfileError;
 pub enum ClusterCommand {
     /// Make a cluster of a node that has none: its first member, which leads it
     Start(orders::StartArguments),
-    /// Let a node that has no cluster join one by a token; ends with 0 once it has caught up
+    /// Let a node that has no cluster join one; ends with 0 once it has caught up
     Join(orders::JoinArguments),
     /// Invite nodes into the cluster, and take invitations back
     #[command(subcommand)]
@@ -114,11 +115,20 @@ pub enum ClusterError {
     /// An order must not reach another node than is meant.
     #[error(
         "Q1765 an order is for one node, and {count} are named; nothing was changed; \
-         name the node that is to start or join with --node"
+         name the node that is to start or join with --node, or by `profiles use`"
     )]
     NotOneNode {
         /// How many were named.
         count: usize,
+    },
+    /// Nobody could let the node in.
+    #[error(
+        "Q1767 no profile knows the cluster of {members}, and no token is given; nothing was \
+         changed; use `profiles use` with a member first, or give --token"
+    )]
+    NotInvited {
+        /// Which cluster was meant.
+        members: String,
     },
     /// The order was carried out, and the node is on its way.
     #[error(
@@ -147,7 +157,7 @@ impl ClusterError {
             ClusterError::NoSuchMember { .. } | ClusterError::NoProfile => Exit::NotFound,
             ClusterError::LeadsAlready { .. } => Exit::Conflict,
             ClusterError::NotTaken { .. } | ClusterError::NotReady { .. } => Exit::TimedOut,
-            ClusterError::NotOneNode { .. } => Exit::Usage,
+            ClusterError::NotOneNode { .. } | ClusterError::NotInvited { .. } => Exit::Usage,
         }
     }
 }

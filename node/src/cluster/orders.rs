@@ -9,17 +9,18 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use quorate_core::api::{JoinBody, OrderedBody, StartBody};
-use quorate_core::status::Status;
+use quorate_core::ids::NodeId;
+use quorate_core::status::{MemberStatus, Status};
 use serde::Serialize;
 
 use super::ClusterError;
+use super::target::{Host, Target};
 use crate::cli::NodesArguments;
 use crate::command::{self, CommandError};
 use crate::exit::Exit;
-use crate::login::Login;
-use crate::nodes::{Nodes, Speaking, exit_of};
+use crate::nodes::{Nodes, exit_of};
 use crate::place::Place;
-use crate::profiles::{ProfileError, addresses_of};
+use crate::profiles::addresses_of;
 
 /// Between two looks at the node.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -28,10 +29,13 @@ const LOOK_MS: u64 = 500;
 /// From then on people are told how far the node is.
 const QUIET: Duration = Duration::from_secs(1);
 
+/// What a node is of which no more is told.
+const STRANGER: &str = "member";
+
 /// What both orders say.
 #[derive(Args, Clone, Debug)]
 pub struct OrderArguments {
-    /// The node that is to start or join: exactly one
+    /// The node that is to start or join: exactly one, or that of the profile
     #[command(flatten)]
     nodes: NodesArguments,
     /// What the node is called from here on; without it, node.name of its settings
@@ -58,12 +62,12 @@ pub struct StartArguments {
 /// `cluster join`.
 #[derive(Args, Clone, Debug)]
 pub struct JoinArguments {
-    /// Any members of the cluster, as ADDRESS[:PORT]
+    /// Any members of the cluster, as ADDRESS[:PORT]. Without a token a profile has to know one
     #[arg(value_name = "ADDRESS", required = true, value_delimiter = ',')]
     members: Vec<Place>,
     /// The text that `cluster token create` has printed
     #[arg(long, env = "QUORATE_JOIN_TOKEN", hide_env_values = true)]
-    token: String,
+    token: Option<String>,
     /// Let it vote as soon as it has caught up, even if the number of voters is even then
     #[arg(long)]
     vote: bool,
@@ -85,16 +89,19 @@ struct OrderedOutput<'a> {
 pub(super) async fn start(arguments: StartArguments) -> Result<Exit, CommandError> {
     let StartArguments { order } = arguments;
     let began = Instant::now();
-    let (mut nodes, speaking) = found(&order).await?;
+    let (target, mut nodes) = found(&order).await?;
     let body = StartBody { name: order.cluster_node_name.clone(), address: order.cluster_host_ip };
     let ordered = nodes.client().start_cluster(&body).await?;
-    let state = reached(&order, &ordered, (began, speaking), |status| match status.leader {
+    let state = reached(&order, &ordered, (began, &target), |status| match status.leader {
         Some(leader) if leader == status.node && status.has_leader() => Ok("leader"),
         Some(_) | None => Err("does not lead yet"),
     });
     print(&order, &ordered, state.await?)?;
     let at = Place::from(ordered.api);
-    eprintln!("others join with `quorate cluster token create --node {at}`");
+    eprintln!(
+        "others join with `quorate profiles use THEIR_ADDRESS` and `quorate cluster join {at}`, or \
+         by a token: `quorate cluster token create --node {at}`"
+    );
     Ok(Exit::Good)
 }
 
@@ -102,64 +109,81 @@ pub(super) async fn start(arguments: StartArguments) -> Result<Exit, CommandErro
 pub(super) async fn join(arguments: JoinArguments) -> Result<Exit, CommandError> {
     let JoinArguments { members, token, vote, order } = arguments;
     let began = Instant::now();
-    let (mut nodes, speaking) = found(&order).await?;
-    let body = JoinBody {
-        name: order.cluster_node_name.clone(),
-        address: order.cluster_host_ip,
-        nodes: addresses_of(&members)?,
-        token,
-        vote,
+    let addresses = addresses_of(&members)?;
+    let mut host = match token {
+        Some(_) => None,
+        None => Some(Host::of(&members, &addresses)?),
     };
-    let ordered = nodes.client().join_cluster(&body).await?;
-    let state = reached(&order, &ordered, (began, speaking), |status| {
+    let (mut target, mut nodes) = found(&order).await?;
+    let (name, address) = (order.cluster_node_name.clone(), order.cluster_host_ip);
+    let token = token.unwrap_or_default();
+    let mut body = JoinBody { name, address, nodes: addresses, token, vote };
+    let ordered = match &mut host {
+        None => nodes.client().join_cluster(&body).await?,
+        Some(host) => host.let_in(&mut nodes, &mut body).await?,
+    };
+    drop(nodes);
+    if let Some(host) = &host {
+        target.joined(host)?;
+    }
+    let state = reached(&order, &ordered, (began, &target), |status| {
         if status.applied_index < status.commit_index || !status.has_leader() {
             return Err("has not caught up yet");
         }
         match status.node {
             node if status.voters.contains(&node) => Ok("voter"),
-            node if status.learners.contains(&node) => Ok("learner"),
-            _ => Err("is not reached by its leader yet"),
+            node if !status.learners.contains(&node) => Err("is not reached by its leader yet"),
+            _ if vote || will_vote(status) => Err("does not vote yet"),
+            _ => Ok("learner"),
         }
     });
-    print(&order, &ordered, state.await?)?;
+    let state = state.await?;
+    print(&order, &ordered, state)?;
+    match state {
+        "learner" => eprintln!("it votes once another node joins, or at once by `join --vote`"),
+        STRANGER => target.is_stranger()?,
+        _ => {}
+    }
     Ok(Exit::Good)
 }
 
-fn login_of(order: &OrderArguments) -> Result<Option<Login>, ProfileError> {
-    Ok(Login::of(&order.nodes.login, |name| std::env::var_os(name), None)?)
+/// Whether the node is about to be made a voter, without having asked: an odd number would vote.
+fn will_vote(status: &Status) -> bool {
+    let is_alive = |id: &&NodeId| {
+        let member = status.members.iter().find(|member| member.id == **id);
+        **id == status.node || member.is_some_and(MemberStatus::answers)
+    };
+    (status.voters.len() + status.learners.iter().filter(is_alive).count()) % 2 == 1
 }
 
 /// The node that is meant, which answers; from here on it may take as long as was said.
-async fn found(order: &OrderArguments) -> Result<(Nodes, Speaking), CommandError> {
-    let (at, trust) = Nodes::one_of(&order.nodes)?;
-    let speaking = Speaking { trust, login: login_of(order)? };
-    let mut nodes = Nodes::speaking(&[at], speaking.clone());
+async fn found(order: &OrderArguments) -> Result<(Target, Nodes), CommandError> {
+    let target = Target::of(&order.nodes)?;
+    let mut nodes = target.nodes(target.at);
     nodes.client().find().await?;
     let limit_ms = order.timeout.saturating_mul(1_000);
-    Ok((nodes.with_deadline_ms(limit_ms, limit_ms), speaking))
+    Ok((target, nodes.with_deadline_ms(limit_ms, limit_ms)))
 }
 
-/// Waits until the node is as far as `judge` wants it, and returns that.
+/// Waits until the node is as far as `judge` wants it, and returns that. The node is asked how far
+/// it is once it says that it is ready: before that nobody may be let in by whom it knows.
 async fn reached(
     order: &OrderArguments,
     ordered: &OrderedBody,
-    (began, speaking): (Instant, Speaking),
+    (began, target): (Instant, &Target),
     judge: impl Fn(&Status) -> Result<&'static str, &'static str>,
 ) -> Result<&'static str, CommandError> {
     // It has the same key as before.
-    let mut node = Nodes::speaking(&[ordered.api], speaking).with_deadline_ms(LOOK_MS, LOOK_MS);
-    let (mut told, mut is_stranger) = ("", false);
+    let mut node = target.nodes(ordered.api).with_deadline_ms(LOOK_MS, LOOK_MS);
+    let mut told = "";
     loop {
-        let judged = match is_stranger {
-            // All that it tells to strangers is enough.
-            true => node.client().ready().await.map_or(Err("is not ready yet"), |()| Ok("member")),
-            false => match node.status().await {
+        let judged = match node.client().ready().await {
+            Err(_) => Err("is not ready yet"),
+            Ok(()) => match node.status().await {
                 Ok(status) => judge(&status),
-                Err(error) => {
-                    // Its users are those of the cluster by now, and not its local admin.
-                    is_stranger = exit_of(&error) == Exit::Unauthorised;
-                    Err("does not answer yet")
-                }
+                // It tells strangers no more than that.
+                Err(error) if exit_of(&error) == Exit::Unauthorised => Ok(STRANGER),
+                Err(_) => Err("does not answer yet"),
             },
         };
         let state = match judged {

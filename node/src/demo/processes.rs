@@ -246,6 +246,11 @@ impl Helper {
         spawn(command).map(Helper)
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// SIGTERM.
     pub fn terminate(&self) {
         send_signal(&self.0, libc::SIGTERM);

@@ -1,7 +1,8 @@
 //! `quorate profiles`: which cluster the commands ask, and where its members are.
 //!
 //! A profile is made from any member's address. From then on it follows the cluster by itself:
-//! each answer carries the member list, and a newer one replaces the one that is kept.
+//! each answer carries the member list, and a newer one replaces the one that is kept. It can be
+//! made from a node that waits for a cluster, too, and follows it into that.
 
 mod store;
 
@@ -24,11 +25,14 @@ use crate::login::{Login, LoginArguments, LoginError};
 use crate::nodes::{Nodes, Speaking, exit_of};
 use crate::place::{Place, PlaceError};
 
+/// What a node without a cluster says.
+const NO_CLUSTER: &str = "Q1621";
+
 /// What can be done with profiles.
 #[derive(Debug, Subcommand)]
 pub enum ProfilesCommand {
-    /// Use a cluster from here on: any member's address, several with commas between, or the name
-    /// of a profile that exists
+    /// Use a cluster from here on: any member's address, several with commas between, the address
+    /// of a node that is to start or join one, or the name of a profile that exists
     Use {
         /// Whom to ask, as ADDRESS[:PORT], or the name
         #[arg(value_name = "ADDRESS|NAME")]
@@ -197,15 +201,17 @@ fn set_login(store: &Store, arguments: &LoginArguments) -> Result<(), CommandErr
     let (name, profile) = current.ok_or(ClusterError::NoProfile)?;
     let login = login_of(arguments, profile.login.clone())?;
     let login = login.ok_or(ProfileError::from(LoginError::Nobody))?;
-    let members = profile.list.members.iter().map(|member| Place::from(member.api));
+    let members = profile.list.iter().flat_map(|list| &list.members);
+    let members = members.map(|member| Place::from(member.api));
     let places: Vec<Place> = members.chain(profile.given.iter().cloned()).collect();
     let pins = profile.fingerprints().collect();
     let (asked, _) = ask(&places, pins, Some(login.clone()))?;
     let Login { user, .. } = login.clone();
     store.change(|profiles| {
-        check_name(profiles, &name, &asked.list)?;
+        check_name(profiles, &name, asked.list.as_ref())?;
         if let Some(profile) = profiles.profiles.get_mut(&name) {
             profile.login = Some(login);
+            asked.list.iter().for_each(|list| profile.learn(list, asked.cluster.as_deref()));
         }
         Ok(())
     })?;
@@ -234,10 +240,10 @@ fn make_current(
     };
     let name = name.unwrap_or(target.to_owned());
     let (profile, leader) = store.change(|profiles| {
-        let leader = made.as_ref().and_then(|(_, status)| status.leader_member());
-        let leader = leader.map(|leader| leader.name.clone());
+        let status = made.as_ref().and_then(|(_, status)| status.as_ref());
+        let leader = status.and_then(Status::leader_member).map(|leader| leader.name.clone());
         if let Some((profile, _)) = made {
-            check_name(profiles, &name, &profile.list)?;
+            check_name(profiles, &name, profile.list.as_ref())?;
             profiles.profiles.insert(name.clone(), profile);
         }
         let profile = profiles.profiles.get(&name).cloned();
@@ -246,20 +252,24 @@ fn make_current(
         Ok((profile, leader))
     })?;
     let leader = leader.map_or(String::new(), |leader| format!(", leader {leader}"));
-    let members_count = profile.list.members.len();
-    eprintln!(
-        "profile {name} in use: cluster {}, {members_count} members{leader}",
-        profile.cluster
-    );
+    match &profile.list {
+        None => eprintln!("profile {name} in use: it waits for `cluster start` or `cluster join`"),
+        Some(list) => eprintln!(
+            "profile {name} in use: cluster {}, {} members{leader}",
+            profile.cluster.as_deref().unwrap_or(&list.cluster_id),
+            list.members.len(),
+        ),
+    }
     Ok(())
 }
 
-/// Makes a profile of what the first node says that answers. Without pins whoever it is.
+/// Makes a profile of what the first node says that answers. Without pins whoever it is. There is
+/// no status of a node that waits for a cluster.
 fn ask(
     given: &[Place],
     pins: Vec<Fingerprint>,
     login: Option<Login>,
-) -> Result<(Profile, Status), ProfileError> {
+) -> Result<(Profile, Option<Status>), ProfileError> {
     let addresses = addresses_of(given)?;
     let seen = Seen::default();
     let trust = match pins.is_empty() {
@@ -274,13 +284,19 @@ fn ask(
             eprintln!("fingerprint {shown} taken on trust; compare it with what the daemon logs");
         }
         let mut nodes = Nodes::speaking(&addresses, Speaking { trust, login: login.clone() });
-        let status = nodes.status().await?;
+        let status = match nodes.status().await {
+            Err(ClientError::Refused(problem)) if problem.code == NO_CLUSTER => None,
+            status => Some(status?),
+        };
         Ok::<_, ClientError>((status, nodes.members().cloned()))
     });
     let refused = |cause| ProfileError::File { path: "the runtime".into(), cause };
     let (status, list) = asked.map_err(refused)??;
-    let list = list.ok_or(ProfileError::NotFounded)?;
-    let (cluster, given) = (status.cluster.clone(), given.to_vec());
+    if status.is_some() && list.is_none() {
+        return Err(ProfileError::NotFounded);
+    }
+    let cluster = status.as_ref().map(|status| status.cluster.clone());
+    let given = given.to_vec();
     let trust = pins.into_iter().chain(seen.get()).collect();
     Ok((Profile { cluster, given, trust, login, list }, status))
 }
@@ -304,10 +320,18 @@ pub fn addresses_of(places: &[Place]) -> Result<Vec<SocketAddr>, ProfileError> {
     failed.filter(|_| found.is_empty()).map_or(Ok(found), Err)
 }
 
-fn check_name(profiles: &Profiles, name: &str, list: &MemberList) -> Result<(), ProfileError> {
-    let found = list.cluster_id.clone();
-    match profiles.profiles.get(name).map(|profile| profile.list.cluster_id.clone()) {
-        Some(known) if known != found => {
+/// A profile that has a cluster keeps to it.
+fn check_name(
+    profiles: &Profiles,
+    name: &str,
+    list: Option<&MemberList>,
+) -> Result<(), ProfileError> {
+    let known = profiles.profiles.get(name).and_then(|profile| profile.list.as_ref());
+    let found = list.map(|list| &list.cluster_id);
+    match known.map(|known| &known.cluster_id) {
+        Some(known) if found != Some(known) => {
+            let found = found.map_or("none", |found| found);
+            let (known, found) = (known.to_owned(), found.to_owned());
             Err(ProfileError::OtherCluster { name: name.to_owned(), known, found })
         }
         Some(_) | None => Ok(()),
@@ -331,18 +355,20 @@ struct CurrentOutput<'a> {
 #[derive(Serialize)]
 struct ProfileOutput<'a> {
     name: &'a str,
-    cluster: &'a str,
+    /// `null`, as `list` is, while there is no cluster.
+    cluster: Option<&'a str>,
     given: &'a [Place],
     /// Who asks. Never the password.
     user: Option<&'a str>,
     trust: &'a [Fingerprint],
-    list: &'a MemberList,
+    list: Option<&'a MemberList>,
 }
 
 impl<'a> ProfileOutput<'a> {
     fn of((name, profile): (&'a String, &'a Profile)) -> ProfileOutput<'a> {
         let Profile { cluster, given, login, trust, list } = profile;
         let user = login.as_ref().map(|login| login.user.as_str());
+        let (cluster, list) = (cluster.as_deref(), list.as_ref());
         ProfileOutput { name, cluster, given, user, trust, list }
     }
 }
@@ -356,9 +382,10 @@ fn print_all(profiles: &Profiles, json: bool) -> Result<Exit, CommandError> {
     let mut text = format!("  {:<24}{:<24}{}\n", "PROFILE", "CLUSTER", "MEMBERS");
     for (name, profile) in &profiles.profiles {
         let star = if current == Some(name) { '*' } else { ' ' };
-        let members = profile.list.members.iter().map(|member| member.name.as_str());
-        let members = members.collect::<Vec<_>>().join(", ");
-        text += &format!("{star} {name:<24}{:<24}{members}\n", profile.cluster);
+        let members = profile.list.iter().flat_map(|list| &list.members);
+        let members: Vec<_> = members.map(|member| member.name.as_str()).collect();
+        let cluster = profile.cluster.as_deref().unwrap_or("-");
+        text += &format!("{star} {name:<24}{cluster:<24}{}\n", members.join(", "));
     }
     command::print(text.as_bytes())
 }
@@ -375,14 +402,18 @@ fn print_current(profiles: &Profiles, json: bool) -> Result<Exit, CommandError> 
     }
     let ProfileOutput { name, cluster, given, user, list, .. } = output;
     let given = given.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let user = user.unwrap_or("-");
+    let (cluster, of) = match list {
+        None => ("none yet".to_owned(), "none".to_owned()),
+        Some(list) => (
+            format!("{} ({})", cluster.unwrap_or("-"), list.cluster_id),
+            format!("as of log index {}", list.version),
+        ),
+    };
     let mut text = format!(
-        "profile  {name}\ncluster  {cluster} ({})\ngiven    {given}\nuser     {}\n\
-         members  as of log index {}\n",
-        list.cluster_id,
-        user.unwrap_or("-"),
-        list.version
+        "profile  {name}\ncluster  {cluster}\ngiven    {given}\nuser     {user}\nmembers  {of}\n"
     );
-    for member in &list.members {
+    for member in list.iter().flat_map(|list| &list.members) {
         let place = Place::from(member.api).to_string();
         text += &format!("         {:<5}{:<24}{place}\n", member.id.to_string(), member.name);
     }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -23,11 +24,12 @@ const FILE: &str = "profiles.toml";
 const LOCK: &str = "profiles.lock";
 const VERSION: u32 = 1;
 
-/// A cluster, as commands find it.
+/// A cluster, as commands find it; or a node that waits for one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Profile {
-    /// The cluster's name.
-    pub cluster: String,
+    /// The cluster's name, once it was heard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
     /// What it was made from. Asked when no member answers.
     pub given: Vec<Place>,
     /// What servers show who they are by, besides what the list says: taken on trust by `profiles
@@ -37,14 +39,33 @@ pub struct Profile {
     /// As whom it is asked, if that is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub login: Option<Login>,
-    /// The members, as the newest answer said.
-    pub list: MemberList,
+    /// The members, as the newest answer said; `None` while there is no cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list: Option<MemberList>,
 }
 
 impl Profile {
     /// Everything that its servers are known by.
     pub fn fingerprints(&self) -> impl Iterator<Item = Fingerprint> {
-        self.trust.iter().copied().chain(self.list.authority)
+        self.trust.iter().copied().chain(self.list.as_ref().and_then(|list| list.authority))
+    }
+
+    /// Where to ask: the members, then what it was made from. A name is looked up by `profiles use`
+    /// only, which may take longer than all else.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        let members = self.list.iter().flat_map(|list| &list.members).map(|member| member.api);
+        members.chain(self.given.iter().filter_map(Place::address))
+    }
+
+    /// Takes over what an answer said, unless it is older or of another cluster.
+    pub fn learn(&mut self, list: &MemberList, cluster: Option<&str>) {
+        if self.list.as_ref().is_none_or(|known| list.is_newer_than(known)) {
+            self.list = Some(list.clone());
+        }
+        let is_ours = self.list.as_ref().is_some_and(|ours| ours.cluster_id == list.cluster_id);
+        if let (true, Some(cluster)) = (is_ours, cluster) {
+            self.cluster = Some(cluster.to_owned());
+        }
     }
 }
 
@@ -59,6 +80,14 @@ pub struct Profiles {
     /// By name.
     #[serde(default)]
     pub profiles: BTreeMap<String, Profile>,
+}
+
+impl Profiles {
+    /// Those that know one of these addresses, by name.
+    pub fn knowing(&self, addresses: &[SocketAddr]) -> impl Iterator<Item = (&String, &Profile)> {
+        let knows = |profile: &Profile| profile.addresses().any(|at| addresses.contains(&at));
+        self.profiles.iter().filter(move |(_, profile)| knows(profile))
+    }
 }
 
 impl Default for Profiles {
@@ -101,7 +130,9 @@ impl Store {
             let newer = profiles.version;
             return Err(damaged(format!("it has version {newer}, this program reads {VERSION}")));
         }
-        match profiles.profiles.iter().find(|(_, profile)| profile.list.members.is_empty()) {
+        let has_nobody = |list: &MemberList| list.members.is_empty();
+        let has_nobody = |profile: &Profile| profile.list.as_ref().is_some_and(has_nobody);
+        match profiles.profiles.iter().find(|(_, profile)| has_nobody(profile)) {
             Some((name, _)) => Err(damaged(format!("profile {name:?} has no members"))),
             None => Ok(profiles),
         }
@@ -157,16 +188,16 @@ mod tests {
     use super::*;
 
     fn profile(version: u64) -> Profile {
-        let api = std::net::SocketAddr::from(([10, 0, 0, 1], 8500));
+        let api = SocketAddr::from(([10, 0, 0, 1], 8500));
         let member = MemberPlace { id: NodeId(1), name: "n1".to_owned(), api };
         let (cluster_id, version) = ("00".repeat(16), LogIndex(version));
         Profile {
-            cluster: "quorate".to_owned(),
+            cluster: Some("quorate".to_owned()),
             given: vec!["10.0.0.1".parse().expect("a place"), "db:9".parse().expect("a place")],
             trust: vec!["ab".repeat(32).parse().expect("64 digits")],
             login: (version.0 > 1)
                 .then(|| Login { user: "ann".to_owned(), password: "anchovy".to_owned() }),
-            list: MemberList { cluster_id, version, authority: None, members: vec![member] },
+            list: Some(MemberList { cluster_id, version, authority: None, members: vec![member] }),
         }
     }
 
